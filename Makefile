@@ -1,0 +1,148 @@
+# Quire: everything is built from here; `make help` lists the targets.
+#
+# Objects mirror the sources under build/hv (the hypervisor, freestanding) and
+# build/native (the same files for native tests, with sanitizers).
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+CC      := gcc
+B       := build
+PYTHON  := python3
+
+WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wundef -Werror
+COMMON  := -std=gnu11 -I. -g $(WARN) -MMD -MP
+
+# ---- the hypervisor -------------------------------------------------------
+HV_CFLAGS := $(COMMON) -O2 -ffreestanding -mgeneral-regs-only -mno-red-zone \
+	-mcmodel=kernel -fno-pic -fno-pie -fno-omit-frame-pointer -fno-strict-aliasing \
+	-fno-asynchronous-unwind-tables -fno-common -fcf-protection=none \
+	-fstack-protector-strong -mstack-protector-guard=global
+HV_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,--build-id=none \
+	-Wl,-z,max-page-size=0x1000 -Wl,-z,noexecstack -Wl,--fatal-warnings
+
+HV_SRCS := $(wildcard mm/*.c mm/policy/*.c arch/x86_64/*.c arch/x86_64/*.S \
+	arch/x86_64/vmx/*.c arch/x86_64/vmx/*.S arch/x86_64/svm/*.c arch/x86_64/svm/*.S \
+	arch/x86_64/guest/*.c kernel/*.c drivers/*.c)
+HV_OBJS := $(addprefix $(B)/hv/,$(addsuffix .o,$(basename $(HV_SRCS))))
+
+# Linked twice: the first time to learn the addresses of the functions, for
+# backtraces; the table has a size of its own section, so nothing moves.
+$(B)/quire.elf: $(HV_OBJS) linker.ld tools/symbols
+	@mkdir -p $(@D)
+	$(CC) $(HV_LDFLAGS) -o $(B)/quire.pass1.elf $(HV_OBJS)
+	tools/symbols $(B)/quire.pass1.elf > $(B)/symbols.S
+	$(CC) -c -o $(B)/symbols.o $(B)/symbols.S
+	$(CC) $(HV_LDFLAGS) -o $@ $(HV_OBJS) $(B)/symbols.o
+
+$(B)/hv/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HV_CFLAGS) -c -o $@ $<
+$(B)/hv/%.o: %.S
+	@mkdir -p $(@D)
+	$(CC) $(HV_CFLAGS) -D__ASSEMBLY__ -c -o $@ $<
+
+# ---- guests: one folder, one image ----------------------------------------
+GUESTS := $(filter-out lib,$(patsubst guests/%/,%,$(sort $(dir $(wildcard guests/*/*.c)))))
+GUEST_ELFS := $(GUESTS:%=$(B)/guests/%.elf)
+GUEST_CFLAGS := $(COMMON) -O2 -ffreestanding -mgeneral-regs-only -mno-red-zone -fno-pic -fno-pie \
+	-fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-stack-protector \
+	-fcf-protection=none -fno-strict-aliasing
+GUEST_LIB_OBJS := $(addprefix $(B)/,$(addsuffix .o,$(basename $(wildcard guests/lib/*.c guests/lib/*.S))))
+
+$(B)/guests/%.o: guests/%.c
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+$(B)/guests/%.o: guests/%.S
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -D__ASSEMBLY__ -c -o $@ $<
+
+define guest_rule
+$(B)/guests/$(1).elf: $(addprefix $(B)/,$(addsuffix .o,$(basename $(wildcard guests/$(1)/*.c guests/$(1)/*.S)))) \
+		$(GUEST_LIB_OBJS) guests/lib/guest.ld
+	$(CC) -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--build-id=none \
+		-Wl,-z,noexecstack -Wl,-z,max-page-size=0x1000 -o $$@ $$(filter %.o,$$^)
+endef
+$(foreach g,$(GUESTS),$(eval $(call guest_rule,$(g))))
+
+.PHONY: guests
+guests: $(GUEST_ELFS)
+
+# ---- images ---------------------------------------------------------------
+# A bundle is a cpio archive of a config and the files that it names.
+CONFIG ?= tests/boot/demo.cfg
+$(B)/demo.bundle: tests/boot/demo.cfg tools/pack $(GUEST_ELFS)
+	tools/pack --out $@ --search $(B)/guests $<
+
+$(B)/quire.iso: $(B)/quire.elf $(B)/demo.bundle tools/mkiso
+	tools/mkiso --out $@ --elf $(B)/quire.elf --bundle $(B)/demo.bundle
+
+.PHONY: all
+all: $(B)/quire.elf $(B)/quire.iso guests
+
+.PHONY: run run-vtx
+run: all
+	tools/run --machine qemu --interactive tests/boot/demo.cfg
+run-vtx: all
+	tools/run --machine bochs --interactive tests/boot/demo.cfg
+
+# ---- native tests ---------------------------------------------------------
+# One program for each tests/unit/*.c and tests/model/*.c. They link an archive
+# of every file of ours that can be compiled natively, so that a test may put
+# a fake of its own in the place of any file.
+NATIVE_CFLAGS := $(COMMON) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
+NATIVE_LDFLAGS := -fsanitize=address,undefined -lcmocka -lpthread
+NATIVE_SRCS := $(wildcard mm/*.c mm/policy/*.c tests/host/*.c arch/x86_64/guest/*.c) \
+	$(wildcard $(addprefix arch/x86_64/,vmx/vmx_exit.c vmx/vmx_controls.c vmx/vmx_check.c vmx/ept.c \
+	svm/svm_exit.c svm/svm_controls.c svm/insn_len.c svm/npt.c spec_plan.c hvm_event.c madt.c multiboot2.c)) \
+	$(wildcard $(filter-out kernel/main.c kernel/mm_env.c,$(wildcard kernel/*.c)))
+NATIVE_OBJS := $(NATIVE_SRCS:%.c=$(B)/native/%.o)
+TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c tests/model/*.c))
+
+$(B)/native/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(NATIVE_CFLAGS) -c -o $@ $<
+$(B)/native/libquire.a: $(NATIVE_OBJS)
+	@rm -f $@
+	ar rcs $@ $^
+$(TESTS): $(B)/tests/%: $(B)/native/tests/%.o $(B)/native/libquire.a
+	@mkdir -p $(@D)
+	$(CC) -o $@ $< $(B)/native/libquire.a $(NATIVE_LDFLAGS)
+
+.PHONY: unit
+unit: $(TESTS)
+	tools/ktap $(TESTS)
+
+# ---- the rest is in tools/: each prints KTAP ------------------------------
+.PHONY: boot-svm boot-vtx lint test bench bench-machine
+boot-svm: all
+	tools/boot-tests --machine qemu
+boot-vtx: all
+	tools/boot-tests --machine bochs
+lint: $(B)/quire.elf
+	tools/lint $(B)/quire.elf
+test: all
+	tools/test-all
+bench: bench-machine
+bench-machine: all
+	tools/bench-machine
+
+.PHONY: format clean help
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+clean:
+	rm -rf $(B)
+help:
+	@echo 'make              the hypervisor, its image and the guests, under $(B)/'
+	@echo 'make run          the demo on QEMU (AMD-V); the monitor on this terminal'
+	@echo 'make run-vtx      the same on Bochs (VT-x)'
+	@echo 'make test         all tests; parts: unit, boot-svm, boot-vtx, lint'
+	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/'
+	@echo 'make format       clang-format over the sources'
+	@echo 'make clean        remove $(B)/'
+
+-include $(HV_OBJS:.o=.d) $(NATIVE_OBJS:.o=.d) $(GUEST_LIB_OBJS:.o=.d)
+-include $(wildcard $(B)/guests/*/*.d $(B)/native/tests/*/*.d)

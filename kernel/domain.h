@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Domains and their vCPUs: the structures that kernel/ shares. Who owns what:
+ *	domain.c  life of a domain: create, destroy in slices, lists
+ *	vcpu.c    states of a vCPU and the moves between them
+ *	sched.c   which runnable vCPU runs where
+ *	exit.c    what an exit means; hypercall.c and the hc_*.c files serve hypercalls
+ *	evtchn.c  event channels, upcalls;  timer.c  one-shot timers, pvclock
+ */
+#ifndef KERNEL_DOMAIN_H
+#define KERNEL_DOMAIN_H
+
+#include "arch/x86_64/hvm.h"
+#include "kernel/machine.h"
+#include "mm/mm.h"
+
+#define MAX_DOMAINS     MM_MAX_SPACES
+#define MAX_VCPUS       8u /* of one domain; 32 would fit shared_info's legacy array */
+#define DOMAIN_NAME_LEN 32
+#define MAX_EVTCHNS     128u /* ports of one domain; port 0 is never used */
+
+enum vcpu_state {
+	VCPU_DOWN,     /* not initialised, or gone down by vcpu_op */
+	VCPU_RUNNABLE, /* waits for a CPU, or runs on one */
+	VCPU_BLOCKED,  /* waits for an event (sched_op block, poll, HLT) */
+	VCPU_MEMORY,   /* waits for a frame; counts as runnable in runstate */
+};
+
+struct vcpu {
+	struct hvm_vcpu hv;
+	struct domain *domain;
+	unsigned id;
+	enum vcpu_state state; /* under sched lock */
+	bool running;          /* on a CPU now; under sched lock */
+	unsigned cpu;          /* where it runs or ran last */
+	bool in_queue;         /* sched.c */
+	struct vcpu *next;     /* run queue */
+	uint64_t vruntime_ns, slice_end_ns, queued_ns, longest_wait_ns, ran_ns;
+
+	/* events (evtchn.c) */
+	void *info;     /* struct vcpu_info: in shared_info or registered; pinned */
+	gfn_t info_gfn; /* pinned page of a registered vcpu_info */
+	bool info_registered;
+	uint16_t virq_port[24], poll_port;
+
+	/* time (timer.c) */
+	uint64_t timer_ns; /* absolute, machine_ns; UINT64_MAX none */
+
+	uint64_t exits[EXIT_KINDS];
+	uint64_t hypercalls;
+};
+
+enum evtchn_state { EVTCHN_FREE, EVTCHN_UNBOUND, EVTCHN_INTERDOMAIN, EVTCHN_VIRQ, EVTCHN_IPI };
+
+struct evtchn {
+	enum evtchn_state state;
+	uint8_t vcpu; /* that is notified */
+	uint8_t virq;
+	domid_t remote_domain;
+	uint16_t remote_port;
+};
+
+enum shutdown_code { /* Xen's numbers */
+	             SHUTDOWN_NONE = -1,
+	             SHUTDOWN_POWEROFF_ = 0,
+	             SHUTDOWN_REBOOT_ = 1,
+	             SHUTDOWN_SUSPEND_ = 2,
+	             SHUTDOWN_CRASH_ = 3,
+};
+
+/* What a config file or `create` says of one domain (kernel/config.c). */
+struct domain_config {
+	char name[DOMAIN_NAME_LEN];
+	char kernel[64], ramdisk[64];             /* names of files in the bundle or of modules */
+	char extra[256];                          /* the guest's command line */
+	uint32_t memory_mib, maxmem_mib, min_mib; /* min: -1u = 25 % of memory */
+	uint32_t vcpus, count;
+	char share_group[DOMAIN_NAME_LEN]; /* "" = alone */
+	bool superpages;                   /* populate with 2 MiB leaves at creation */
+	bool paused;                       /* created, not started */
+};
+
+#define CONSOLE_LINE 200
+struct domain {
+	bool used, paused, dying;
+	domid_t id;
+	char name[DOMAIN_NAME_LEN];
+	struct space space;
+	unsigned nr_vcpus;
+	struct vcpu *vcpus[MAX_VCPUS];
+	struct domain_config config;
+	enum shutdown_code shutdown;
+	char crash_reason[120];
+	uint64_t created_ns;
+
+	/* shared_info: a service frame */
+	mfn_t shared_info_frame;
+	gfn_t shared_info_gfn;
+	bool shared_info_mapped;
+	struct spinlock event_lock; /* evtchn table; inner to nothing of mm/ */
+	struct evtchn evtchn[MAX_EVTCHNS];
+	uint8_t callback_vector; /* 0 none */
+
+	/* hypercall 50 */
+	uint64_t target_pages;
+	uint32_t shutdown_request;
+	uint16_t control_port; /* event channel told of changes */
+
+	/* console output, one unfinished line (console.c) */
+	char line[CONSOLE_LINE];
+	unsigned line_len;
+	uint64_t log_budget, log_budget_ns, log_dropped;
+};
+
+/* ---- domain.c ---- */
+
+struct domain *domain_find(domid_t id);            /* NULL if none */
+struct domain *domain_find_name(const char *name); /* by name, or by decimal id */
+/* Calls f for each domain in id order. */
+void domain_each(void (*f)(struct domain *d, void *arg), void *arg);
+
+/*
+ * Build a domain from its description and start it (unless paused). On failure
+ * returns NULL, nothing is left behind, and why holds a sentence.
+ */
+struct domain *domain_create(const struct domain_config *c, char *why, size_t why_bytes);
+
+/* Begin to destroy; the memory goes back in slices (domain_reap). */
+void domain_destroy(struct domain *d);
+/* Do one slice of pending destruction; false if there is none. Called by idle and tick. */
+bool domain_reap(void);
+
+void domain_pause(struct domain *d); /* returns once none of its vCPUs is in guest mode */
+void domain_unpause(struct domain *d);
+
+/* The guest ended by its own word, or by its fault (code SHUTDOWN_CRASH_). */
+void domain_shutdown(struct domain *d, enum shutdown_code code);
+/* A guest's fault stops that guest: dump its vCPU and end it. printf-like reason. */
+void domain_crash(struct vcpu *v, const char *fmt, ...) printf_like(2, 3);
+
+/* New memory target in pages; the guest is told by event. */
+void domain_set_target(struct domain *d, uint64_t pages);
+void domain_request_shutdown(struct domain *d, uint32_t request);
+
+/* ---- vcpu.c ---- */
+bool vcpu_create(struct domain *d, unsigned id); /* VCPU_DOWN */
+void vcpu_destroy(struct vcpu *v);
+void vcpu_wake(struct vcpu *v);  /* BLOCKED or MEMORY -> RUNNABLE; nothing otherwise */
+void vcpu_block(struct vcpu *v); /* unless an event is pending; v runs here */
+void vcpu_wait_memory(struct vcpu *v);
+void vcpu_wake_memory_waiters(void); /* frames became free: first come, first served */
+
+/* ---- sched.c ---- */
+void sched_init(void);
+void sched_run(void) noreturn_fn; /* the loop of each CPU */
+/* Run `work` with every other CPU parked outside guest mode and outside mm/. */
+void sched_stopped(void (*work)(void *arg), void *arg);
+
+/* ---- exit.c ---- */
+void exit_dispatch(struct vcpu *v, const struct vmexit *x);
+
+/* ---- hypercall.c ---- */
+void hypercall_dispatch(struct vcpu *v, const struct vmexit *x);
+
+/* ---- evtchn.c ---- */
+void evtchn_send_virq(struct vcpu *v, unsigned virq);
+void evtchn_send_port(struct domain *d, unsigned port);
+bool evtchn_pending(struct vcpu *v); /* upcall pending and not masked */
+void evtchn_domain_init(struct domain *d);
+
+/* ---- timer.c ---- */
+void timer_tick(void);        /* fire what is due on any vCPU; cheap when nothing is */
+uint64_t timer_next_ns(void); /* earliest deadline of all, for machine_timer */
+void timer_set(struct vcpu *v, uint64_t ns);
+void pvclock_update(struct vcpu *v, bool waited); /* fills vcpu_info.time */
+
+/* ---- loader.c ---- */
+/* Load a PVH ELF image and its ramdisk; set vCPU 0's first state. NULL or a sentence. */
+const char *loader_build(struct domain *d, const void *kernel, uint64_t kernel_bytes,
+                         const void *ramdisk, uint64_t ramdisk_bytes, const char *cmdline,
+                         char *why, size_t why_bytes);
+
+/* ---- bundle.c: files packed into the image (cpio newc) or given as modules ---- */
+bool bundle_find(const char *name, const void **data, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lines to the operator and into the ring that `dmesg` prints. Every line of
+ * the hypervisor begins with "(quire) ", every line of a guest with
+ * "(dID NAME) ", and every line for tools with "@quire ": a guest's bytes are
+ * escaped and prefixed, so it can forge none of these.
+ */
+#ifndef KERNEL_LOG_H
+#define KERNEL_LOG_H
+
+#include <stdarg.h>
+#include "mm/leaf/types.h"
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+/* One line, without newline. Lines above loglvl= go to the ring only. */
+void log_line(enum log_level level, const char *fmt, ...) printf_like(2, 3);
+#define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+
+/* A line for tools: prints "@quire " and the text, at every log level. */
+void log_tag(const char *fmt, ...) printf_like(1, 2);
+
+/* Text as it is (monitor output); newline not added. */
+void log_print(const char *fmt, ...) printf_like(1, 2);
+
+void log_set_level(enum log_level level);
+/* Walk the ring, oldest line first. */
+void log_each(void (*line)(const char *text));
+
+/* Formatting into memory, freestanding: d i u x X p s c %, flags - 0 +, width,
+ * precision, l ll z. Always ends in NUL; returns the length that was needed. */
+int text_format(char *dst, size_t bytes, const char *fmt, ...) printf_like(3, 4);
+int text_vformat(char *dst, size_t bytes, const char *fmt, va_list ap);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* The memory core as a whole: start, machine frames, scanning, statistics, audit. */
+#ifndef MM_MM_H
+#define MM_MM_H
+
+#include "mm/frame.h"
+#include "mm/space.h"
+
+struct mm_range {
+	mfn_t first;
+	uint64_t pages;
+};
+
+struct mm_config {
+	/*
+	 * The frame table: one zeroed record per machine frame, index = mfn. Only
+	 * the parts that cover `ram` need to be backed by memory.
+	 */
+	struct frame *frames;
+	uint64_t nr_frames; /* highest frame of RAM + 1 */
+
+	/* RAM that may be handed out. Frames of RAM outside of these are reserved. */
+	const struct mm_range *free;
+	unsigned nr_free;
+
+	/* Hash buckets: a power of two, zeroed; about one a frame. */
+	uint32_t *buckets;
+	uint64_t nr_buckets;
+
+	const struct pte_format *format; /* NULL until chosen; then mm_set_format */
+	unsigned nr_cpus;
+	uint64_t reserve_pages; /* frames kept for copy-on-write breaks */
+};
+
+/* Called once, on one CPU, before anything else of mm/. */
+void mm_init(const struct mm_config *c);
+
+/* ---- scanning ---- */
+
+/*
+ * Do one slice of the scan: at most `pages` pages looked at. Returns pages
+ * looked at; 0 if there is nothing to do now. Any CPU may call; one at a time
+ * works, the others get 0 at once.
+ */
+uint64_t scan_slice(uint64_t pages);
+
+/* Look at everything until a whole pass finds nothing new; for tests and the monitor. */
+void scan_settle(void);
+
+/* ---- statistics; KSM's names where KSM has the thing ---- */
+
+struct mm_stats {
+	uint64_t frames_total, frames_free, frames_reserve, frames_table, frames_private;
+	uint64_t frames_shared, frames_service, frames_reserved, frames_constant;
+
+	uint64_t pages_shared;   /* shared frames in use */
+	uint64_t pages_sharing;  /* mappings saved: mappings of shared frames - shared frames */
+	uint64_t pages_unshared; /* hints: private, fingerprinted, no match */
+	uint64_t pages_volatile; /* private, written too recently to be fingerprinted */
+	uint64_t pages_zero;     /* mappings of the zero frame by merging (all saved) */
+	uint64_t pages_ones;
+	uint64_t pages_untouched; /* never written: saves nothing in any figure */
+	uint64_t pages_saved;     /* pages_sharing + pages_zero + pages_ones */
+
+	/* monotonic */
+	uint64_t full_scans, pages_scanned, pages_fingerprinted, pages_compared;
+	uint64_t bytes_read;
+	uint64_t merges, merges_given_up, breaks, take_overs, flushes, hints_dropped;
+	uint64_t waits;
+};
+
+struct mm_stats mm_stats(void);
+
+/* The split by walk: who shares with whom. Slow (walks every p2m); all CPUs must be stopped. */
+struct share_split {
+	uint64_t zero, ones; /* saved by constants */
+	uint64_t self;       /* saved inside one guest */
+	uint64_t inter;      /* saved between guests */
+};
+struct share_split share_split(void);
+
+/* A domain's exact part of its shared frames, in 1/2^32 pages; all CPUs stopped. */
+uint64_t share_part(struct space *s);
+
+/* ---- audit ---- */
+
+struct audit_report {
+	uint64_t checks; /* single comparisons made */
+	uint64_t failures;
+	char first[160]; /* the first failure, as a sentence; "" if none */
+};
+
+/* Check the eleven invariants. No vCPU may run, no other CPU may be in mm/. */
+struct audit_report mm_audit(void);
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A space is one domain's guest-physical memory: its p2m tree, its counters
+ * and its flush generation. This is the header that kernel/ includes for all
+ * it does with guest memory; the files behind it are p2m.c fault.c cow.c
+ * balloon.c pin.c access.c flush.c fund.c.
+ *
+ * Unless a declaration says otherwise, the caller holds no lock, and the call
+ * may wait for other CPUs to leave guest mode (flush) but never for memory.
+ */
+#ifndef MM_SPACE_H
+#define MM_SPACE_H
+
+#include <stdatomic.h>
+#include "mm/env.h"
+#include "mm/leaf/lock.h"
+#include "mm/leaf/types.h"
+#include "mm/pte_format.h"
+#include "mm/status.h"
+
+#define MM_MAX_SPACES  256u /* domain ids are 1 .. MM_MAX_SPACES - 1 */
+#define SPACE_MAX_PINS 96u
+
+/*
+ * Guest RAM is [0, low_pages) and, above 4 GiB, [high_first, high_first + high_pages).
+ * Where the p2m has no entry inside these, the page is "never touched": a read
+ * sees zeroes, a write populates. Outside, no entry means no memory.
+ */
+struct space_config {
+	domid_t domid;        /* 1 .. MM_MAX_SPACES - 1, not in use */
+	uint16_t share_group; /* shares with spaces of equal group only; by default = domid */
+	uint64_t
+	    memory_pages; /* current reservation at the start; RAM below 3 GiB, rest above 4 GiB */
+	uint64_t max_pages; /* upper limit for populate (xl's maxmem) */
+	uint64_t min_pages; /* guaranteed: backed at all times (invariant 11) */
+};
+
+/* One domain's counters, in pages. Exact at all times (under the p2m lock). */
+struct space_stats {
+	uint64_t private_pages;    /* frames held alone, by kind private */
+	uint64_t shared_mappings;  /* leaves that map a shared (index) frame */
+	uint64_t zero_mappings;    /* leaves merged with the zero frame */
+	uint64_t ones_mappings;    /* leaves merged with the ones frame */
+	uint64_t untouched_mapped; /* never-touched pages that a read mapped to the zero frame */
+	uint64_t untouched;        /* never-touched pages, mapped or not */
+	uint64_t ballooned;        /* pages given back */
+	uint64_t foreign;          /* service and device leaves */
+	uint64_t pinned;           /* guest frames pinned now */
+	uint64_t table_frames;     /* page-table frames, the pool included */
+	uint64_t large_leaves;
+	/* events, monotonic */
+	uint64_t populates;
+	uint64_t breaks;       /* copy-on-write copies */
+	uint64_t take_overs;   /* last reference: made writable in place */
+	uint64_t unprotects;   /* write to a page that a merge had protected */
+	uint64_t table_breaks; /* breaks caused by a walk of guest page tables */
+	uint64_t merges;       /* mappings of this space that a merge switched or shared */
+	uint64_t waits;        /* faults answered with VERDICT_WAIT */
+};
+
+struct space_pin {
+	gfn_t gfn;
+	uint32_t count;
+};
+
+struct space {
+	domid_t domid;
+	uint16_t share_group;
+	bool dying;           /* no new mappings; destroy is under way */
+	struct spinlock lock; /* the p2m lock: tree, counters, pins */
+	mfn_t root;
+	uint64_t low_pages, high_first, high_pages; /* where RAM was promised at the start */
+	uint64_t memory_pages; /* current reservation: promised pages not ballooned */
+	uint64_t max_pages, min_pages;
+
+	_Atomic uint64_t generation;         /* flush.c */
+	_Atomic uint64_t seen[ENV_MAX_CPUS]; /* the generation each CPU has flushed to */
+
+	mfn_t table_pool; /* free page-table frames, linked through the frame table */
+	uint64_t table_pool_pages;
+	struct space_pin pins[SPACE_MAX_PINS];
+	uint64_t destroy_cursor;
+	struct space_stats stats;
+};
+
+/* ---- life ---- */
+
+/*
+ * Make a space. Takes every page-table frame that max_pages can ever need at
+ * 4 KiB granularity now (0.2 % of it), so that no fault, split or populate of
+ * promised RAM can fail for want of one. MM_NOMEM if those or min_pages cannot
+ * be backed; then nothing has changed.
+ */
+enum mm_status space_create(struct space *s, const struct space_config *c) must_check;
+
+/*
+ * Give back up to `budget` pages of a dying space; no vCPU may run in it any
+ * more. Returns true when everything is gone and *s may be reused.
+ */
+bool space_destroy_step(struct space *s, uint64_t budget) must_check;
+
+/* The space of a domain id, or NULL. Stable while a lock below it or the scan lock is held. */
+struct space *space_find(domid_t domid);
+
+/* ---- faults ---- */
+
+enum mm_verdict {
+	VERDICT_RESUME, /* run the instruction again */
+	VERDICT_WAIT,   /* no memory now: the vCPU waits, then runs the instruction again */
+	VERDICT_DEVICE, /* not memory: an emulated device, or nothing there */
+	VERDICT_REFUSE, /* memory, but not for this access: the guest's own mistake */
+};
+
+#define FAULT_READ       1u
+#define FAULT_WRITE      2u
+#define FAULT_EXEC       4u
+#define FAULT_GUEST_WALK 8u /* the CPU touched it while walking guest page tables */
+
+/*
+ * A guest access to `gfn` was refused by the second-level tables. Populates,
+ * breaks a share, takes over or unprotects, as needed; when it returns
+ * VERDICT_RESUME, every CPU that ran this space has flushed what changed.
+ */
+enum mm_verdict mm_fault(struct space *s, gfn_t gfn, unsigned access) must_check;
+
+/* ---- copies to and from guest memory, by guest-physical address ---- */
+
+/*
+ * Copy; crosses page borders. A read of a never-touched page gives zeroes and
+ * changes nothing. A write populates or breaks what it must. On any error the
+ * pages before the failing one have been copied. MM_NOMEM: wait and try again.
+ */
+enum mm_status mm_read(struct space *s, uint64_t gpa, void *dst, uint64_t bytes) must_check;
+enum mm_status mm_write(struct space *s, uint64_t gpa, const void *src, uint64_t bytes) must_check;
+
+/*
+ * Make the page writable and private now and keep it so until mm_unpin: never
+ * merged, moved or ballooned. *page is the hypervisor's pointer to it. Pins
+ * count. The page is marked dirty at pin and at unpin.
+ */
+enum mm_status mm_pin(struct space *s, gfn_t gfn, void **page) must_check;
+void mm_unpin(struct space *s, gfn_t gfn);
+
+/* ---- building and reshaping ---- */
+
+/* Put whole zeroed 2 MiB frames under [first, first + LARGE_PAGES), all never touched. */
+enum mm_status mm_populate_large(struct space *s, gfn_t first) must_check;
+
+/*
+ * Map a service frame (frame_alloc with FRAME_SERVICE, owned by this domain) at
+ * gfn, writable. What was there (RAM page, balloon hole, nothing) is released;
+ * a released RAM page counts as given up, as in Xen. MM_PINNED, MM_LIMIT.
+ */
+enum mm_status mm_map_service(struct space *s, gfn_t gfn, mfn_t frame) must_check;
+/* Take a service frame out again; the gfn becomes a balloon hole. The frame stays allocated. */
+enum mm_status mm_unmap_service(struct space *s, gfn_t gfn) must_check;
+
+/* ---- the balloon: single pages; batches flush once ---- */
+
+/*
+ * Give back the pages gfns[0 .. n-1], each of 2^order pages (0 or 9). Stops at
+ * the first that is not there or pinned and returns how many extents went.
+ * Needs no memory, whatever the page was. Private frames are scrubbed.
+ */
+uint64_t balloon_out(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order);
+
+/*
+ * Promise and back the pages again, zeroed. Stops at the first that has memory
+ * already or cannot be backed now; returns how many extents were populated.
+ */
+uint64_t balloon_in(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order);
+
+/* ---- looking (never changes anything) ---- */
+
+enum p2m_soft { P2M_SOFT_BALLOONED = 1 };
+
+enum p2m_type {
+	P2M_NONE,      /* no memory was ever promised here */
+	P2M_UNTOUCHED, /* promised, never written; may be mapped to the zero frame */
+	P2M_PRIVATE,
+	P2M_SHARED,
+	P2M_ZERO, /* merged with the zero frame */
+	P2M_ONES, /* merged with the ones frame */
+	P2M_BALLOONED,
+	P2M_FOREIGN,
+};
+
+struct p2m_view {
+	enum p2m_type type;
+	mfn_t mfn;       /* MFN_NONE unless a leaf is there; of the small page */
+	unsigned access; /* PTE_R, PTE_W, PTE_X of the leaf */
+	bool large, pinned, guest_table;
+};
+
+/* Takes and drops the p2m lock. */
+struct p2m_view p2m_lookup(struct space *s, gfn_t gfn);
+
+/* The first gfn at or above `from` that may hold something (skips empty tables);
+ * GFN_LIMIT when there is none. For walks: audit, dump, the map verb. */
+gfn_t p2m_next(struct space *s, gfn_t from);
+
+/* A copy of the counters. */
+struct space_stats space_stats(struct space *s);
+
+/* ---- flushing: used by the run loop around guest mode (mm/flush.c) ---- */
+
+/*
+ * This CPU is about to enter guest mode in s; interrupts are off. Returns true
+ * if it must first drop every cached second-level translation of s.
+ */
+bool flush_enter(struct space *s) must_check;
+/* Back from guest mode; called before anything else is done with the exit. */
+void flush_leave(void);
+
+#endif
