@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: MIT
+"""Starts an emulator on a bundle and gives its serial port as a file descriptor.
+
+The settings were measured; the traps behind each are in docs/machines.md.
+"""
+import fcntl
+import os
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import termios
+import time
+import json
+import tty
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+BUILD = TOP / "build"
+
+OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+
+BOCHSRC = """\
+config_interface: textconfig
+display_library: rfb, options="timeout=0"
+romimage: file={bios}{bios_options}
+vga: extension=none
+vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
+boot: cdrom
+pci: enabled=1, chipset=i440fx
+clock: sync=none, time0=1767225600
+com1: enabled=1, mode=term, dev={tty}
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=cdrom, path={iso}, status=inserted
+memory: guest={memory}, host={memory}
+cpu: model={cpu}, count={smp}, ips=50000000, reset_on_triple_fault=0, ignore_bad_msrs=0
+log: {log}
+panic: action=fatal
+error: action=report
+info: action=ignore
+debug: action=ignore
+port_e9_hack: enabled=0
+speaker: enabled=0
+sound: driver=default, waveout=/dev/null
+"""
+
+
+class MachineError(Exception):
+    """The emulator could not be started; the text says why and what to do."""
+
+
+def need(program, package):
+    if not shutil.which(program):
+        raise MachineError(f"{program} is not installed; `tools/with-deps true` installs package {package}")
+
+
+def tool(*arguments):
+    """Run one of our own tools; its output is the message if it fails."""
+    done = subprocess.run([str(a) for a in arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise MachineError(done.stdout.rstrip() or f"{arguments[0]} failed")
+
+
+class Machine:
+    """One run of one emulator."""
+
+    def __init__(self, options):
+        self.options = options
+        self.process = None
+        self.fd = None
+        base = BUILD / "run"
+        base.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{options.machine}-", dir=base))
+
+    # ---- images
+
+    def bundle(self):
+        path = self.folder / "run.bundle"
+        tool(TOP / "tools/pack", "--out", path, "--search", BUILD / "guests", self.options.config)
+        return path
+
+    def iso(self):
+        path = self.folder / "run.iso"
+        arguments = [TOP / "tools/mkiso", "--out", path, "--elf", self.options.elf, "--cmdline", self.options.append]
+        if self.options.config:
+            arguments += ["--bundle", self.bundle()]
+        if self.options.grub:
+            arguments += ["--extra-grub", self.options.grub]
+        tool(*arguments)
+        return path
+
+    # ---- starting
+
+    def start(self):
+        if not Path(self.options.elf).exists():
+            raise MachineError(f"{self.options.elf} is not built; type `make` first")
+        if self.options.machine == "bochs":
+            self.start_bochs()
+        else:
+            self.start_qemu()
+
+    def qemu_arguments(self):
+        o = self.options
+        arguments = ["qemu-system-x86_64", "-display", "none", "-no-reboot", "-nic", "none", "-m", str(o.memory),
+                     "-smp", str(o.smp), "-rtc", "base=2026-01-01T00:00:00,clock=vm", "-serial", "stdio",
+                     "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off"]
+        if o.kvm:
+            arguments += ["-accel", "kvm", "-cpu", o.cpu or "host"]
+        else:
+            arguments += ["-accel", "tcg", "-cpu", o.cpu or "max"]
+        if o.count:
+            arguments += ["-icount", "shift=0,sleep=off"]
+        if o.uefi:
+            variables = self.folder / "vars.fd"
+            shutil.copy(OVMF_VARS, variables)
+            arguments += ["-M", "q35", "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
+                          "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
+        if o.iso or o.uefi:
+            arguments += ["-cdrom", str(self.iso())]
+        else:
+            arguments += ["-kernel", str(o.elf), "-append", o.append]
+            if o.config:
+                arguments += ["-initrd", str(self.bundle())]
+        return arguments
+
+    def start_qemu(self):
+        need("qemu-system-x86_64", "qemu-system-x86")
+        if self.options.kvm and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+            raise MachineError("--kvm: /dev/kvm is not there or not ours to open; leave --kvm out")
+        ours, theirs = socket.socketpair()
+        log = open(self.folder / "emulator.log", "wb")
+        self.process = subprocess.Popen(self.qemu_arguments(), stdin=theirs, stdout=theirs, stderr=log,
+                                        start_new_session=True)
+        theirs.close()
+        self.fd = ours.detach()
+        self.nonblocking()
+
+    def start_bochs(self):
+        need("bochs", "bochs")
+        master, slave = pty.openpty()
+        tty.setraw(master, termios.TCSANOW)
+        tty.setraw(slave, termios.TCSANOW)
+        o = self.options
+        bios = o.bios or "/usr/share/bochs/BIOS-bochs-latest"
+        rc = self.folder / "bochsrc"
+        rc.write_text(BOCHSRC.format(bios=bios, bios_options="" if o.bios else ", options=fastboot",
+                                     tty=os.ttyname(slave), iso=self.iso(), memory=o.memory,
+                                     cpu=o.cpu or "corei7_haswell_4770", smp=o.smp, log=self.folder / "bochs.log"))
+        debugger = self.folder / "debugger"
+        debugger.write_text("c\n")
+        self.debugger_log = open(self.folder / "emulator.log", "wb")
+        self.process = subprocess.Popen(["bochs", "-q", "-f", str(rc), "-rc", str(debugger)], stdin=subprocess.PIPE,
+                                        stdout=self.debugger_log, stderr=subprocess.STDOUT, start_new_session=True)
+        self.slave = slave  # stays open, so that the line does not hang up between opens
+        self.fd = master
+        self.nonblocking()
+
+    def nonblocking(self):
+        flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
+        fcntl.fcntl(self.fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+
+    # ---- while it runs
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def dump(self, path):
+        """All of machine memory into a file; the machine stands still meanwhile."""
+        if self.options.machine == "qemu":
+            self.qmp("stop")
+            self.qmp("pmemsave", val=0, size=self.options.memory << 20, filename=str(path))
+            self.qmp("cont")
+        else:
+            self.bochs_dump(path)
+
+    def qmp(self, command, **arguments):
+        with socket.socket(socket.AF_UNIX) as wire:
+            wire.settimeout(120)
+            wire.connect(str(self.folder / "qmp"))
+            stream = wire.makefile("rw")
+            stream.readline()
+            for name, values in (("qmp_capabilities", {}), (command, arguments)):
+                stream.write(json.dumps({"execute": name, "arguments": values}) + "\n")
+                stream.flush()
+                while True:
+                    answer = json.loads(stream.readline())
+                    if "error" in answer:
+                        raise MachineError(f"QEMU refused {name}: {answer['error']['desc']}")
+                    if "return" in answer:
+                        break
+        return answer["return"]
+
+    def bochs_dump(self, path):
+        """Stop Bochs in its debugger and write memory through Quire's direct map."""
+        size = self.options.memory << 20
+        os.kill(self.process.pid, signal.SIGINT)
+        time.sleep(0.5)
+        command = f'writemem "{path}" 0xffff800000000000 {size}\nc\n'
+        self.process.stdin.write(command.encode())
+        self.process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (Path(path).exists() and Path(path).stat().st_size == size):
+            time.sleep(0.1)
+        if not Path(path).exists() or Path(path).stat().st_size != size:
+            raise MachineError(f"Bochs wrote no memory dump; see {self.folder}/emulator.log")
+
+    def stop(self, keep=False):
+        if self.process and self.alive():
+            os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process:
+            self.process.wait()
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""A conversation with the monitor: one command at a time, each once the last has answered."""
+import os
+import re
+import select
+import sys
+import time
+
+from .console import Transcript
+
+# What the monitor's line editor draws: moves of the cursor, and the prompt itself.
+DRAWING = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|^(quire> [^\r]*\r)+")
+
+
+class Timeout(Exception):
+    """The machine said nothing that we waited for in the time given."""
+
+
+class Ended(Exception):
+    """The machine is gone (power off, reboot, panic)."""
+
+
+class Session:
+    """Feeds bytes to the machine and lines to a transcript.
+
+    echo: a file for everything heard, or None. host_limit: seconds of the
+    host's time for the whole session.
+    """
+
+    def __init__(self, machine, host_limit, echo=None):
+        self.machine = machine
+        self.deadline = time.monotonic() + host_limit
+        self.echo = echo
+        self.heard = Transcript()
+        self.partial = b""
+        self.done_count = 0
+
+    def pump(self, wait=0.2):
+        """Hear what there is to hear; returns whether the machine still lives."""
+        ready, _, _ = select.select([self.machine.fd], [], [], wait)
+        if ready:
+            try:
+                data = os.read(self.machine.fd, 65536)
+            except (BlockingIOError, OSError):
+                data = b""
+            if data:
+                self.take(data)
+                return True
+        return self.machine.alive()
+
+    def take(self, data):
+        if self.echo:
+            self.echo.write(data.decode("latin-1"))
+            self.echo.flush()
+        self.partial += data
+        *lines, self.partial = self.partial.split(b"\n")
+        for line in lines:
+            text = DRAWING.sub("", line.decode("latin-1").rstrip("\r"))
+            self.heard.hear(text.replace("\r", ""))
+
+    def until(self, ready, what):
+        """Pump until ready() is true."""
+        while not ready():
+            if self.heard.panic is not None:
+                self.drain()
+                raise Ended("panic")
+            if time.monotonic() > self.deadline:
+                raise Timeout(f"waited for {what}")
+            if not self.pump():
+                self.drain()
+                if ready():
+                    return
+                raise Ended(f"the machine ended while we waited for {what}")
+
+    def drain(self, seconds=1.0):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.pump(0.05)
+        if self.partial:
+            self.take(b"\n")
+
+    def dones(self):
+        return [t for t in self.heard.tags if t[0] == "done"]
+
+    def await_ready(self):
+        """Wait until the machine has started its domains and the monitor listens."""
+        self.until(lambda: self.heard.tag("ready") is not None, "the monitor")
+
+    def command(self, line):
+        """Type one line; returns (status, lines printed meanwhile)."""
+        self.await_ready()
+        seen, first = len(self.dones()), len(self.heard.lines)
+        # Slowly enough for a 16-byte receive buffer that is polled a hundred times a second.
+        data = line.encode() + b"\r"
+        for start in range(0, len(data), 8):
+            os.write(self.machine.fd, data[start:start + 8])
+            self.pump(0.03)
+        self.until(lambda: len(self.dones()) > seen, f"the end of `{line}`")
+        status = int(self.dones()[-1][1].get("status", "1"))
+        return status, self.heard.lines[first:]
+
+
+def explain(text):
+    print(f"tools/run: {text}", file=sys.stderr)
