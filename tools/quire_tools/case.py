@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""One boot test: what to start, what to type, and what must be true at the end."""
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+from .machine import BUILD, TOP, Machine, MachineError
+from .oracle import runs_of, truth
+from .session import Ended, Session, Timeout
+
+BOTH = ("qemu", "bochs")
+
+
+@dataclass
+class Case:
+    """The default script waits for every guest, audits and powers off."""
+    name: str
+    config: str | None = None
+    machines: tuple = BOTH
+    smp: int = 2
+    cpu: dict = field(default_factory=dict)  # machine -> model
+    memory: int = 256
+    script: list = field(default_factory=lambda: ["wait all 100", "audit"])
+    timeout: float = 120
+    expect_crash: dict = field(default_factory=dict)  # guest name -> words of the reason
+    refused: str | None = None   # words of the sentence with which guests are refused
+    heard: list = field(default_factory=list)         # words that must be in some line
+    check: object = None         # f(session) -> list of troubles; runs before power-off
+    options: dict = field(default_factory=dict)       # more of tools/run's options
+
+
+def machine_options(case, machine):
+    base = dict(machine=machine, cpu=case.cpu.get(machine), smp=case.smp, memory=case.memory,
+                append="", elf=str(BUILD / "quire.elf"), iso=False, uefi=False, bios=None, grub="",
+                count=False, kvm=False, config=str(TOP / "tests/boot" / case.config) if case.config else None)
+    base.update(case.options)
+    return SimpleNamespace(**base)
+
+
+def run_case(case, machine_name):
+    """Returns (troubles, notes): no trouble means passed."""
+    machine = Machine(machine_options(case, machine_name))
+    notes = []
+    session = None
+    trouble = []
+    try:
+        machine.start()
+        session = Session(machine, case.timeout)
+        play(case, session, trouble, notes)
+    except MachineError as error:
+        trouble.append(str(error))
+    except Timeout as error:
+        trouble.append(f"timeout after {case.timeout:g} s: {error}")
+    except Ended as error:
+        trouble.append(f"ended early: {error}")
+    finally:
+        if session:
+            judge(case, session.heard, trouble)
+            keep_log(case, machine_name, session.heard)
+            if trouble:
+                notes += ["last lines of the console:"] + ["  " + line for line in session.heard.lines[-25:]]
+        machine.stop()
+    return trouble, notes
+
+
+def keep_log(case, machine_name, heard):
+    folder = BUILD / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    Path(folder / f"{machine_name}-{case.name.replace('/', '-')}.log").write_text("\n".join(heard.lines) + "\n")
+
+
+def play(case, session, trouble, notes):
+    session.await_ready()
+    for line in case.script:
+        status, _ = session.command(line)
+        if status:
+            trouble.append(f"`{line}` ended with status {status}")
+    if case.check:
+        trouble += case.check(session, notes) or []
+    try:
+        session.command("poweroff")
+        session.until(lambda: False, "the power to go off")
+    except Ended:
+        if session.heard.panic is not None:
+            raise
+
+
+def judge(case, heard, trouble):
+    if heard.panic is not None:
+        trouble.append(f"the hypervisor panicked: {heard.panic}")
+    if case.refused is not None:
+        if heard.refused is None or case.refused.lower() not in heard.refused.lower():
+            trouble.append(f"expected to be refused with `{case.refused}`, heard `{heard.refused}`")
+    elif heard.refused is not None:
+        trouble.append(f"guests were refused: {heard.refused}")
+    expected = dict(case.expect_crash)
+    for guest in heard.guests.values():
+        if guest.name in expected:
+            judge_crash(guest, expected.pop(guest.name), heard, trouble)
+        elif problem := guest.trouble():
+            trouble.append(problem)
+    trouble += [f"{name}: was expected to crash and never ran" for name in expected]
+    trouble += [f"no line has `{w}`" for w in case.heard if not any(w in line for line in heard.lines)]
+
+
+def judge_crash(guest, words, heard, trouble):
+    if guest.ended != "crash":
+        trouble.append(f"{guest.name}: should have been stopped, but ended with {guest.ended}")
+    elif not any(words in line and guest.name in line for line in heard.lines):
+        trouble.append(f"{guest.name}: stopped, but not with `{words}`")
+    trouble += [f"{guest.name}: {f}" for f in guest.failures]
+
+
+# ---- checks that a case may name
+
+def against_oracle(session, notes):
+    """With everything paused and settled, the monitor's figures equal the oracle's."""
+    import json
+    names = [g.name for g in session.heard.guests.values()] or []
+    trouble = []
+    for name in dict.fromkeys(names):
+        session.command(f"pause {name}")
+    session.command("settle")
+    before = len(session.heard.tags)
+    for name in dict.fromkeys(names):
+        status, _ = session.command(f"map {name}")
+        if status:
+            trouble.append(f"`map {name}` ended with status {status}")
+    runs = list(runs_of(session.heard.tags[before:]))
+    _, lines = session.command("sharing --json")
+    objects = [json.loads(line) for line in lines if line.startswith("{")]
+    domains = {o["domain"]: o for o in objects if "domain" in o}
+    total = next((o for o in objects if "domain" not in o), None)
+    if total is None or not runs:
+        return trouble + ["`sharing --json` or `map` printed nothing to compare"]
+    path = session.machine.folder / "memory.dump"
+    session.machine.dump(path)
+    with open(path, "rb") as dump:
+        t = truth(dump, runs, lambda d: domains.get(d, {}).get("share_group", d))
+    path.unlink()
+    notes.append(f"oracle: {t.pages} pages, {t.distinct} distinct, saved {t.saved} = zero {t.zero} + ones {t.ones} + "
+                 f"self {t.self_saved} + inter {t.inter_saved}; left out: {t.pinned} pinned, {t.guest_tables} guest tables")
+    for what, mine, theirs in (("saved", t.saved, total.get("pages_saved")), ("zero", t.zero, total.get("pages_zero")),
+                               ("ones", t.ones, total.get("pages_ones")), ("self", t.self_saved, total.get("self")),
+                               ("inter", t.inter_saved, total.get("inter"))):
+        if mine != theirs:
+            trouble.append(f"{what}: the oracle counts {mine}, the monitor says {theirs}")
+    if t.saved == 0:
+        trouble.append("nothing could be saved: the case proves nothing")
+    for name in dict.fromkeys(names):
+        session.command(f"unpause {name}")
+        session.command(f"shutdown {name}")
+    status, _ = session.command("wait all 60")
+    status2, _ = session.command("audit")
+    return trouble + [f"after the snapshot: status {s}" for s in (status, status2) if s]
