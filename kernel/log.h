@@ -23,10 +23,33 @@ void log_line(enum log_level level, const char *fmt, ...) printf_like(2, 3);
 /* A line for tools: prints "@quire " and the text, at every log level. */
 void log_tag(const char *fmt, ...) printf_like(1, 2);
 
-/* Text as it is (monitor output); newline not added. */
+/* Text as it is (monitor output); newline not added, not kept in the ring. */
 void log_print(const char *fmt, ...) printf_like(1, 2);
 
+/* A line that a guest wrote: prefixed here; text must be escaped (kernel/console.c). */
+void log_guest(domid_t id, const char *name, const char *text);
+/* Show the lines of this domain only, and tags; 0: everything again. */
+void log_focus(domid_t id);
+
+/*
+ * The line that the operator is typing, prompt included: a line that is logged
+ * meanwhile is printed above it. `cursor` counts characters from its start.
+ * NULL: no prompt is shown (a command runs).
+ */
+void log_prompt(const char *text, size_t cursor);
+
+/*
+ * From now on no lock is waited for: the machine panics, and the CPU that
+ * holds it may be stopped for good. Ends the line that was being typed.
+ */
+void log_panic_mode(void);
+
 void log_set_level(enum log_level level);
+/*
+ * The next line of the ring, with its time of day since boot in front, at or
+ * after *cursor (0: the oldest); false at the end. Lines lost to newer ones are skipped.
+ */
+bool log_next(uint64_t *cursor, char *line, size_t bytes);
 /* Walk the ring, oldest line first. */
 void log_each(void (*line)(const char *text));
 
