@@ -98,6 +98,7 @@ struct hvm_vcpu {
 	uint32_t last_cpu; /* the CPU it ran on last; ~0 at the start */
 	void *fpu;         /* extended state, a page or more, XSAVE layout */
 	uint64_t xcr0, guest_dr[4], guest_dr6;
+	uint64_t tsc_aux; /* xstate.c switches it; written through vcpu_write_msr or by the guest */
 	union {
 		struct vmx_vcpu *vmx;
 		struct svm_vcpu *svm;
