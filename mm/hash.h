@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* The keyed fingerprint of a page's content; mm/hash.c tells which and why. */
+#ifndef MM_HASH_H
+#define MM_HASH_H
+
+#include "mm/leaf/types.h"
+
+/* The first stage: 128 bits, under the secret of this boot. The same for all groups. */
+struct hash_sum {
+	uint64_t lo, hi;
+};
+
+/* The keys of the second stage for one share group. */
+struct hash_group {
+	uint64_t key[5];
+};
+
+/* Draw the secret. Called once, by mm_init, before any other call. */
+void hash_init(void);
+
+struct hash_group hash_group(uint16_t group);
+
+/* The caller has asked for the next page (env_prefetch_page) before this. */
+struct hash_sum hash_page(const void *page);
+uint32_t hash_finish(struct hash_sum sum, const struct hash_group *g);
+
+/* Both stages, for callers in no hurry (audit). */
+uint32_t hash_fingerprint(const void *page, uint16_t group);
+
+/* Whether the content is likely all zeroes or all ones: certain but for one in 2^64. */
+bool hash_may_be_zero(struct hash_sum sum);
+bool hash_may_be_ones(struct hash_sum sum);
+
+/*
+ * For tests: keep only these bits of every fingerprint. With 0 all pages of a
+ * group collide, and everything must still be right.
+ */
+void hash_weaken(uint32_t mask);
+
+#endif

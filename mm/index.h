@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The index: from the fingerprint of a page's content to the frames that hold
+ * it. mm/index.c opens with the design; these are the rules for callers.
+ *
+ * Two kinds of entries:
+ *	shared	a FRAME_SHARED frame; slot = references: the leaves that map it,
+ *		plus lookups under way. The count changes only inside index_* calls,
+ *		under the bucket lock, so a count of one means that nobody is looking.
+ *	hint	a FRAME_PRIVATE frame that was quiet when it was fingerprinted.
+ *
+ * The fingerprint of a frame is written only while the frame is not in the
+ * index, under its owner's p2m lock. Every call takes and drops one bucket
+ * lock, which is inner to the p2m locks and outer to the free list.
+ */
+#ifndef MM_INDEX_H
+#define MM_INDEX_H
+
+#include "mm/frame.h"
+
+/* At most so many entries of one fingerprint and one share group. */
+#define INDEX_SAME_MAX 8u
+
+/* nr_buckets: a power of two; buckets zeroed. Called once, by mm_init. */
+void index_init(uint32_t *buckets, uint64_t nr_buckets);
+
+/* ---- looking (changes nothing) ---- */
+
+struct index_match {
+	mfn_t mfn;
+	domid_t owner; /* of a hint: the domain; of a shared frame: the group */
+	uint32_t gfn;  /* of a hint: where its owner maps it */
+	bool shared;
+};
+
+struct index_found {
+	unsigned n;
+	struct index_match match[INDEX_SAME_MAX]; /* newest first */
+};
+
+/*
+ * All entries of this fingerprint and group, stale hints left out. What is
+ * found may be gone when the call returns: a hint is checked again under its
+ * owner's p2m lock, a shared frame is taken with index_get.
+ */
+struct index_found index_lookup(uint32_t fingerprint, uint16_t group);
+
+/* The same, shared entries only. */
+struct index_found index_lookup_shared(uint32_t fingerprint, uint16_t group);
+
+/* ---- references to shared frames ---- */
+
+/*
+ * Take a reference, if the frame is (still) the shared entry of this fingerprint
+ * and group. Its content then stays until index_put. False: it is not, or its
+ * count is full.
+ */
+bool index_get(mfn_t mfn, uint32_t fingerprint, uint16_t group) must_check;
+
+/*
+ * Drop a reference: a lookup's, or that of a mapping that is gone and flushed.
+ * Returns true when it was the last one: the frame has then left the index and
+ * is the caller's to free.
+ */
+bool index_put(mfn_t mfn) must_check;
+
+/*
+ * A write to a shared frame by its only user: if the caller's mapping is the
+ * only reference, the frame leaves the index and becomes `owner`'s private frame
+ * at `gfn`. False: others hold it. p2m lock of owner held; nothing else changes.
+ */
+bool index_take_over(mfn_t mfn, domid_t owner, gfn_t gfn) must_check;
+
+/* ---- entries; the owner's p2m lock is held ---- */
+
+/*
+ * Put a private frame in as a hint. Its older entry, if any, is replaced. With
+ * INDEX_SAME_MAX entries there the oldest hint makes room and is counted as
+ * dropped; if all are shared, nothing is put in. Returns whether it is in.
+ */
+bool index_insert_hint(mfn_t mfn, uint32_t fingerprint, uint16_t group);
+
+/*
+ * A private frame, in the index or not, becomes a shared one of this group and
+ * fingerprint with `references`. Its leaves are read-only, and its content is
+ * that of the fingerprint. Cannot fail: a shared frame is never without an entry.
+ */
+void index_insert_shared(mfn_t mfn, uint32_t fingerprint, uint16_t group, uint32_t references);
+
+/* The same for a hint, which keeps its fingerprint and its place in the chain. */
+void index_promote(mfn_t mfn, uint16_t group, uint32_t references);
+
+/* Take a private frame's hint out, if there is one. Call before a frame with
+ * FRAME_INDEXED is freed or changes its owner. */
+void index_remove(mfn_t mfn);
+
+/* Take a hint out if it is FRAME_STALE; returns whether it did. */
+bool index_drop_stale(mfn_t mfn);
+
+/* ---- counters ---- */
+
+struct index_stats {
+	uint64_t shared; /* entries now */
+	uint64_t hints;  /* entries now */
+	uint64_t
+	    hints_dropped; /* monotonic: replaced, or refused, by the limit of INDEX_SAME_MAX */
+	uint64_t stale_dropped; /* monotonic */
+};
+struct index_stats index_stats(void);
+
+/* Call f for every entry; for the audit, with all CPUs stopped. */
+void index_each(void (*f)(mfn_t mfn, void *arg), void *arg);
+
+#endif
