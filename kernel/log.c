@@ -64,6 +64,24 @@ static void prompt_draw(void)
 	}
 }
 
+/* Show the new prompt; text that was only added to costs only what was added. */
+static void prompt_change(const char *text, size_t cursor)
+{
+	size_t n = strlen(prompt);
+	bool grows = prompt_shown && prompt_cursor == n && !strncmp(text, prompt, n) &&
+	             cursor == strlen(text);
+
+	if (prompt_shown && !grows)
+		put("\r\x1b[K");
+	text_format(prompt, sizeof(prompt), "%s", text);
+	prompt_cursor = cursor;
+	if (grows)
+		put(prompt + n);
+	else
+		prompt_draw();
+	prompt_shown = true;
+}
+
 static void put_line(const char *line)
 {
 	if (prompt_shown)
@@ -171,16 +189,10 @@ void log_focus(domid_t id)
 void log_prompt(const char *text, size_t cursor)
 {
 	log_lock();
-	if (!text) {
+	if (text)
+		prompt_change(text, cursor);
+	else
 		prompt_shown = false;
-	} else {
-		if (prompt_shown)
-			put("\r\x1b[K");
-		text_format(prompt, sizeof(prompt), "%s", text);
-		prompt_cursor = cursor;
-		prompt_shown = true;
-		prompt_draw();
-	}
 	log_unlock();
 }
 

@@ -55,7 +55,9 @@ class Session:
         self.partial += data
         *lines, self.partial = self.partial.split(b"\n")
         for line in lines:
-            text = DRAWING.sub("", line.decode("latin-1").rstrip("\r"))
+            # What follows the last erased prompt; no guest can print a carriage return.
+            line = line.decode("latin-1").rstrip("\r").rsplit("\r\x1b[K", 1)[-1]
+            text = DRAWING.sub("", line)
             self.heard.hear(text.replace("\r", ""))
 
     def until(self, ready, what):
