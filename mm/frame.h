@@ -24,14 +24,20 @@ enum frame_kind {
 	FRAME_KINDS
 };
 
-/* Flags of a record, beside its kind. */
+/*
+ * Flags of a record, beside its kind. Age: while FRAME_GUEST_TABLE is set, the
+ * back-off exponent: a scan pass clears the flag with probability 1 / 2^age,
+ * and each break by a walk of guest page tables makes age one more (up to 15).
+ * A merge keeps the larger age in the survivor.
+ */
 #define FRAME_INDEXED     BIT(4) /* is in an index chain (shared, or private hint) */
 #define FRAME_STALE       BIT(5) /* written since the scanner last fingerprinted it */
+#define FRAME_CLEAN       BIT(5) /* of a free frame: its contents are all zeroes */
 #define FRAME_PINNED      BIT(6)
 #define FRAME_GUEST_TABLE BIT(7) /* holds guest page tables: not merged for a while */
 #define FRAME_AGE_SHIFT   8      /* 4 bits: what the policy makes of them */
 #define FRAME_AGE_MASK    BITS(11, 8)
-#define FRAME_ORDER_SHIFT 12 /* 4 bits: buddy order of a free block's head */
+#define FRAME_ORDER_SHIFT 12 /* 4 bits: order of a free block's head, of a large frame's */
 #define FRAME_ORDER_MASK  BITS(15, 12)
 
 struct frame {

@@ -32,8 +32,11 @@ struct mm_config {
 	uint64_t reserve_pages; /* frames kept for copy-on-write breaks */
 };
 
-/* Called once, on one CPU, before anything else of mm/. */
+/* Called once, on one CPU, before anything else of mm/ (again only by tests). */
 void mm_init(const struct mm_config *c);
+
+/* The page-table format, once it is known; before the first space_create. */
+void mm_set_format(const struct pte_format *f);
 
 /* ---- scanning ---- */
 

@@ -78,6 +78,8 @@ struct space {
 
 	mfn_t table_pool; /* free page-table frames, linked through the frame table */
 	uint64_t table_pool_pages;
+	uint64_t table_promised; /* of these, how many promised RAM may still ask for */
+	uint64_t held;           /* fund.c: private frames; under the free-list lock */
 	struct space_pin pins[SPACE_MAX_PINS];
 	uint64_t destroy_cursor;
 	struct space_stats stats;

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Funding: who may take a frame. Invariant 11:
+ *
+ *	free + reserve >= sum over spaces of max(0, min - held alone)
+ *
+ * The right side is the *debt*: frames that guaranteed memory may still claim.
+ * The reserve is not a list of its own: it is the lowest `reserve` frames of
+ * the free count, so freed frames refill it before anything else by themselves.
+ *
+ * "Held alone" is kept per space as its private frames (space.held). A shared
+ * frame with a count of one is held alone as well, but without a reverse map
+ * nobody knows by whom, so it is left out: the running debt is never less than
+ * the true one, and invariant 11 holds a fortiori. The audit computes both.
+ *
+ * All of it is O(1), under the free-list lock, taken inside.
+ */
+#ifndef MM_FUND_H
+#define MM_FUND_H
+
+#include "mm/frame.h"
+#include "mm/space.h"
+
+enum fund_use {
+	FUND_POPULATE, /* a page that had no frame of its own; not from the reserve beyond min */
+	FUND_BREAK,    /* a copy-on-write copy; may use the reserve */
+};
+
+void fund_init(uint64_t reserve_pages);
+
+/*
+ * Take a frame for a page of s: kind PRIVATE, owner s, slot gfn, flag STALE
+ * (never fingerprinted); s holds one more alone. *clean: it is all zeroes
+ * already; else its contents are anything. MFN_NONE: not now (the vCPU waits).
+ */
+mfn_t fund_take(struct space *s, gfn_t gfn, enum fund_use use, bool *clean) must_check;
+
+/* The same for LARGE_PAGES frames, aligned, for [gfn, gfn + LARGE_PAGES). */
+mfn_t fund_take_large(struct space *s, gfn_t gfn) must_check;
+
+/*
+ * Give back what fund_take gave (2^order private frames of s): s holds fewer alone,
+ * the frames are free, scrubbed. Not mapped any more, flushed, not in the index.
+ */
+void fund_give(struct space *s, mfn_t mfn, unsigned order);
+
+/* Free a frame of no space (a shared frame with no count left); scrubs it. */
+void fund_give_shared(mfn_t mfn);
+
+/*
+ * A private frame of s is about to become shared and stay in use: s holds one
+ * less alone and no frame is freed. False, and nothing changed, if invariant 11
+ * would break. (The *other* frame of the merge is neutral: it leaves held-alone
+ * in the moment in which deferred_finish frees it.) Undo with fund_hold.
+ */
+bool fund_unhold(struct space *s) must_check;
+
+/* s holds one more alone (a take-over, or undo of fund_unhold): never fails. */
+void fund_hold(struct space *s);
+
+/*
+ * The guarantee of s changes; MM_NOMEM and no change if it cannot be backed.
+ * With min 0 (a dying space) it cannot fail.
+ */
+enum mm_status fund_set_min(struct space *s, uint64_t min_pages) must_check;
+
+/* For audit, statistics and tests; a consistent pair. */
+struct fund_view {
+	uint64_t free;    /* all free frames, the reserve included */
+	uint64_t reserve; /* how many of them only breaks may use: at most the configured level */
+	uint64_t debt;
+};
+struct fund_view fund_look(void);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The p2m tree inside mm/: walking it, and the few changes that other files
+ * make to leaves. Everything here is called with the p2m lock of s held
+ * unless it says otherwise. Entries are changed by the CPU too (accessed and
+ * dirty bits), so a present entry is only ever replaced by compare-and-exchange
+ * or exchange, through p2m_entry.c: one place, which tests record.
+ */
+#ifndef MM_P2M_H
+#define MM_P2M_H
+
+#include "mm/core.h"
+#include "mm/deferred.h"
+#include "mm/index.h"
+
+/* ---- entries: the only functions that write one (p2m_entry.c) ---- */
+
+void p2m_entry_set(uint64_t *e, uint64_t value);          /* where nothing was present */
+uint64_t p2m_entry_exchange(uint64_t *e, uint64_t value); /* returns what was there */
+/* True if *e was `expected` and is now `value`; else *expected is what is there. */
+bool p2m_entry_cas(uint64_t *e, uint64_t *expected, uint64_t value);
+
+static inline uint64_t p2m_entry_get(const uint64_t *e)
+{
+	return __atomic_load_n(e, __ATOMIC_RELAXED);
+}
+
+/* ---- finding (changes nothing) ---- */
+
+struct p2m_slot {
+	uint64_t *entry; /* NULL: no table there, so every gfn around is empty */
+	unsigned level;  /* 1, or 2 for a large leaf that covers the gfn */
+};
+
+struct p2m_slot p2m_find(struct space *s, gfn_t gfn);
+
+/* A remembered level-1 table, for loops over neighbouring gfns; good while the lock is held. */
+struct p2m_cursor {
+	uint64_t *table;
+	uint64_t index; /* gfn / 512 */
+};
+
+/* The level-1 entry of gfn, or NULL if there is no table or a large leaf (then p2m_find). */
+static inline uint64_t *p2m_at(struct space *s, struct p2m_cursor *c, gfn_t gfn)
+{
+	if (!c->table || c->index != gfn.n / LARGE_PAGES) {
+		struct p2m_slot slot = p2m_find(s, gfn);
+
+		if (!slot.entry || slot.level != 1)
+			return NULL;
+		c->table = slot.entry - gfn.n % LARGE_PAGES;
+		c->index = gfn.n / LARGE_PAGES;
+	}
+	return &c->table[gfn.n % LARGE_PAGES];
+}
+
+/* p2m_next of mm/space.h with the lock held already. For slices: remember a
+ * gfn, not a pointer, between two holds of the lock. */
+gfn_t p2m_next_locked(struct space *s, gfn_t from);
+
+/* Whether gfn lies where RAM was promised at the start. */
+static inline bool p2m_is_ram(const struct space *s, gfn_t gfn)
+{
+	return gfn.n < s->low_pages || gfn.n - s->high_first < s->high_pages;
+}
+
+/* ---- decoding a leaf at level 1 or 2 ---- */
+
+static inline enum pte_kind pte_kind(uint64_t e, unsigned level)
+{
+	return mm.format->kind(e, level);
+}
+
+/* The small frame that gfn maps to through this leaf. */
+static inline mfn_t pte_frame(uint64_t e, unsigned level, gfn_t gfn)
+{
+	uint64_t n = mm.format->frame(e, level).n;
+
+	return MFN(level == 1 ? n : n + gfn.n % LARGE_PAGES);
+}
+
+/* The type of what an entry says (p2m_slot.entry == NULL counts as 0). */
+enum p2m_type p2m_type_of(struct space *s, gfn_t gfn, uint64_t e, unsigned level);
+
+/* ---- shape ---- */
+
+/* The level-1 entry of gfn; makes tables, splits a large leaf. NULL: no table frame
+ * left, which never happens where p2m_is_ram. */
+uint64_t *p2m_make(struct space *s, gfn_t gfn) must_check;
+
+/*
+ * Replace the large leaf that covers gfn by 512 small ones with the same rights;
+ * its accessed and dirty bits go to all of them, and a dirty one makes all 512
+ * frames STALE. Cannot fail. The level changed: the caller flushes s before it relies
+ * on rights taken away below (a batch of splits and protects needs one flush).
+ * Returns whether there was a large leaf.
+ */
+bool p2m_split(struct space *s, gfn_t gfn);
+
+/* The root for the CPU, and table frames (p2m_table.c). */
+mfn_t p2m_table_alloc(struct space *s, bool promised) must_check;
+void p2m_table_release(struct space *s, mfn_t table);
+
+/* ---- what a merge does to one small page (p2m_share.c) ---- */
+
+/*
+ * The page of gfn may be merged: small leaf, private frame, not pinned, not a
+ * guest's page table (FRAME_GUEST_TABLE), not FOREIGN. Returns its frame or
+ * MFN_NONE. A page under a large leaf answers MFN_NONE: p2m_split first.
+ */
+mfn_t p2m_mergeable(struct space *s, gfn_t gfn);
+
+/*
+ * Write-protect the small private leaf of gfn (PTE_SW_PROTECTED, no PTE_W). The dirty bit
+ * is harvested: set, it makes the frame STALE. False if !p2m_mergeable. Protecting
+ * twice is fine. Until s is flushed the guest may still write. A write
+ * fault makes the leaf writable again and clears PTE_SW_PROTECTED.
+ */
+bool p2m_protect(struct space *s, gfn_t gfn);
+
+/* Whether gfn still maps private frame mfn, write-protected by p2m_protect. */
+bool p2m_protected(struct space *s, gfn_t gfn, mfn_t mfn);
+
+/* Give up: make the protected leaf writable again. No flush needed. */
+void p2m_unprotect(struct space *s, gfn_t gfn);
+
+/*
+ * The protected private frame of gfn is about to become a shared one with this leaf as its
+ * first mapping: the leaf says PTE_SW_SHARED, the counters and the funding follow. The
+ * frame record is not touched: at once, under the same p2m lock, call
+ * index_promote or index_insert_shared (references >= 1, this leaf's included). False, and
+ * nothing changed: invariant 11 forbids it.
+ */
+bool p2m_share(struct space *s, gfn_t gfn, mfn_t mfn) must_check;
+
+/*
+ * Switch the protected private leaf of gfn to `survivor` (kind SHARED, on which
+ * the caller holds a count that becomes this leaf's) or to a constant frame
+ * (zero_frame(), ones_frame(); no count). The old frame goes to d (of space s).
+ */
+void p2m_switch(struct space *s, gfn_t gfn, mfn_t survivor, struct deferred *d);
+
+/*
+ * Clear the dirty bits of [first, first + pages), large leaves included, and make
+ * what was dirty FRAME_STALE. Returns how many leaves were dirty; if any,
+ * flush s before a fingerprint is taken: clear D -> flush -> only then fingerprint. If the
+ * format has no dirty bits, every writable leaf counts as dirty and no flush is needed.
+ */
+uint64_t p2m_harvest(struct space *s, gfn_t first, uint64_t pages);
+
+/*
+ * A write by the hypervisor, which sets no dirty bit: the frame becomes STALE and a
+ * private one leaves the index.
+ */
+void p2m_mark_dirty(mfn_t mfn);
+
+#endif
