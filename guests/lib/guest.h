@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GUEST_GUEST_H
+#define GUEST_GUEST_H
+
+/* Each guest has one; on return the guest reports its results and ends (tap_done). */
+void guest_main(void);
+
+#endif
