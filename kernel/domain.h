@@ -26,27 +26,51 @@ enum vcpu_state {
 	VCPU_MEMORY,   /* waits for a frame; counts as runnable in runstate */
 };
 
+/* Guest memory that is written at any time: pinned, at most two pages. */
+struct pinned_area {
+	bool set, wide; /* wide: in the layout of a 64-bit caller */
+	gfn_t gfn[2];
+	uint8_t *page[2];
+	uint32_t offset, bytes; /* first byte in page[0] */
+};
+
 struct vcpu {
 	struct hvm_vcpu hv;
 	struct domain *domain;
 	unsigned id;
+	bool initialised;      /* has a first state: by the loader or by VCPUOP_initialise */
 	enum vcpu_state state; /* under sched lock */
 	bool running;          /* on a CPU now; under sched lock */
 	unsigned cpu;          /* where it runs or ran last */
 	bool in_queue;         /* sched.c */
 	struct vcpu *next;     /* run queue */
-	uint64_t vruntime_ns, slice_end_ns, queued_ns, longest_wait_ns, ran_ns;
+	uint64_t vruntime_ns, slice_end_ns, queued_ns, longest_wait_ns, ran_ns, started_ns;
+
+	/* waiting for memory (vcpu.c), under sched lock */
+	struct vcpu *next_waiter;
+	uint64_t wait_ticket; /* place in the line, kept until it got its frame; 0 none */
+	bool waited;          /* since the last pvclock update */
 
 	/* events (evtchn.c) */
-	void *info;     /* struct vcpu_info: in shared_info or registered; pinned */
+	uint8_t *info;  /* struct vcpu_info: in shared_info or registered; pinned */
 	gfn_t info_gfn; /* pinned page of a registered vcpu_info */
 	bool info_registered;
-	uint16_t virq_port[24], poll_port;
+	bool offered; /* the back end was asked for an interrupt window */
+	uint16_t virq_port[24];
+	bool polling; /* SCHEDOP_poll: these ports wake it, masked or not */
+	uint64_t poll_ports[MAX_EVTCHNS / 64];
 
 	/* time (timer.c) */
 	uint64_t timer_ns; /* absolute, machine_ns; UINT64_MAX none */
+	uint64_t poll_ns;  /* when SCHEDOP_poll gives up; UINT64_MAX never */
+	struct vcpu *timer_next;
+	bool timer_listed;
+	unsigned runstate; /* RUNSTATE_* */
+	uint64_t runstate_since_ns, runstate_ns[4];
+	struct pinned_area runstate_area;
 
 	uint64_t exits[EXIT_KINDS];
+	uint64_t exits_total;
 	uint64_t hypercalls;
 };
 
@@ -83,6 +107,7 @@ struct domain_config {
 #define CONSOLE_LINE 200
 struct domain {
 	bool used, paused, dying;
+	unsigned reaped_vcpus; /* of a dying one: freed so far */
 	domid_t id;
 	char name[DOMAIN_NAME_LEN];
 	struct space space;
@@ -97,9 +122,13 @@ struct domain {
 	mfn_t shared_info_frame;
 	gfn_t shared_info_gfn;
 	bool shared_info_mapped;
-	struct spinlock event_lock; /* evtchn table; inner to nothing of mm/ */
+	uint8_t *shared_info;
+	bool wide_info;             /* shared_info and vcpu_info in the 64-bit layout */
+	bool runstate_flag;         /* vm_assist: XEN_RUNSTATE_UPDATE */
+	struct spinlock event_lock; /* evtchn table; no lock of mm/ inside it */
 	struct evtchn evtchn[MAX_EVTCHNS];
 	uint8_t callback_vector; /* 0 none */
+	uint64_t callback_param; /* as set, for get_param */
 
 	/* hypercall 50 */
 	uint64_t target_pages;
@@ -112,7 +141,11 @@ struct domain {
 	uint64_t log_budget, log_budget_ns, log_dropped;
 };
 
-/* ---- domain.c ---- */
+/* ---- domain.c ----
+ * A domain is made, destroyed and reaped on CPU 0 only. So a pointer to one is
+ * good there from lookup to return, and elsewhere while one of its vCPUs runs
+ * on that CPU; there is no reference count.
+ */
 
 struct domain *domain_find(domid_t id);            /* NULL if none */
 struct domain *domain_find_name(const char *name); /* by name, or by decimal id */
@@ -135,26 +168,40 @@ void domain_unpause(struct domain *d);
 
 /* The guest ended by its own word, or by its fault (code SHUTDOWN_CRASH_). */
 void domain_shutdown(struct domain *d, enum shutdown_code code);
-/* A guest's fault stops that guest: dump its vCPU and end it. printf-like reason. */
+/* A guest's fault stops that guest: dump its vCPU and end it. printf-like reason.
+ * v is loaded on this CPU. */
 void domain_crash(struct vcpu *v, const char *fmt, ...) printf_like(2, 3);
+const char *domain_shutdown_name(enum shutdown_code code); /* "poweroff", ... */
 
 /* New memory target in pages; the guest is told by event. */
 void domain_set_target(struct domain *d, uint64_t pages);
 void domain_request_shutdown(struct domain *d, uint32_t request);
 
 /* ---- vcpu.c ---- */
-bool vcpu_create(struct domain *d, unsigned id); /* VCPU_DOWN */
+bool vcpu_create(struct domain *d, unsigned id) must_check; /* VCPU_DOWN; false: no memory */
 void vcpu_destroy(struct vcpu *v);
-void vcpu_wake(struct vcpu *v);  /* BLOCKED or MEMORY -> RUNNABLE; nothing otherwise */
-void vcpu_block(struct vcpu *v); /* unless an event is pending; v runs here */
+void vcpu_start(struct vcpu *v);  /* DOWN -> RUNNABLE */
+void vcpu_stop(struct vcpu *v);   /* any -> DOWN; it leaves guest mode soon */
+void vcpu_wake(struct vcpu *v);   /* BLOCKED -> RUNNABLE; nothing otherwise */
+void vcpu_notify(struct vcpu *v); /* wake it, or make it look at its events if it runs */
+void vcpu_block(struct vcpu *v);  /* unless an event is pending; v runs here */
 void vcpu_wait_memory(struct vcpu *v);
-void vcpu_wake_memory_waiters(void); /* frames became free: first come, first served */
+void vcpu_got_memory(struct vcpu *v);    /* what it waited for was there: wake the next in line */
+void vcpu_wake_memory_waiters(void);     /* frames became free: first come, first served */
+bool vcpu_may_run(const struct vcpu *v); /* runnable, and so is its domain */
 
 /* ---- sched.c ---- */
 void sched_init(void);
 void sched_run(void) noreturn_fn; /* the loop of each CPU */
 /* Run `work` with every other CPU parked outside guest mode and outside mm/. */
 void sched_stopped(void (*work)(void *arg), void *arg);
+void sched_set_scan(bool on); /* scan in idle time and a little of busy time; on at start */
+bool sched_scan_on(void);
+/* CPU i ran guests for so long, was idle for so long; of all time since sched_init. */
+struct sched_cpu_stats {
+	uint64_t guest_ns, idle_ns, scan_ns, switches;
+};
+struct sched_cpu_stats sched_cpu_stats(unsigned cpu);
 
 /* ---- exit.c ---- */
 void exit_dispatch(struct vcpu *v, const struct vmexit *x);
@@ -165,10 +212,11 @@ void hypercall_dispatch(struct vcpu *v, const struct vmexit *x);
 /* ---- evtchn.c ---- */
 void evtchn_send_virq(struct vcpu *v, unsigned virq);
 void evtchn_send_port(struct domain *d, unsigned port);
-bool evtchn_pending(struct vcpu *v); /* upcall pending and not masked */
+bool evtchn_pending(struct vcpu *v); /* upcall pending */
 void evtchn_domain_init(struct domain *d);
 
 /* ---- timer.c ---- */
+void timer_init(void);
 void timer_tick(void);        /* fire what is due on any vCPU; cheap when nothing is */
 uint64_t timer_next_ns(void); /* earliest deadline of all, for machine_timer */
 void timer_set(struct vcpu *v, uint64_t ns);

@@ -79,6 +79,10 @@ struct vmexit {
 	};
 };
 
+/* Bits of vcpu_mode(). */
+#define VCPU_MODE_CPL 3u
+#define VCPU_MODE_64  4u
+
 /* What may be injected. */
 enum event_type { EVENT_INTERRUPT, EVENT_NMI, EVENT_EXCEPTION };
 
@@ -151,6 +155,12 @@ struct hvm_ops {
 	 * CPU will exit with EXIT_WINDOW when it can. vector < 0: no longer any.
 	 */
 	bool (*vcpu_offer)(struct hvm_vcpu *v, int vector);
+
+	/*
+	 * Cheap, for each hypercall: the CPL in bits 1..0, and VCPU_MODE_64 if the
+	 * guest runs 64-bit code (EFER.LMA and CS.L).
+	 */
+	unsigned (*vcpu_mode)(struct hvm_vcpu *v);
 
 	void (*vcpu_get_state)(struct hvm_vcpu *v, struct guest_state *s);
 	/* All but cpl. False, and nothing changed, if no CPU could be in that state. */
