@@ -44,8 +44,10 @@ void control_wait(uint64_t deadline_ns)
 {
 	static uint32_t seen;
 
-	if (!port)
+	if (!port) {
 		bind();
+		return; /* what changed before the binding sent no event: look again */
+	}
 	if (deadline_ns)
 		clock_timer(deadline_ns);
 	/* `seen` is as old as the last return, so a change since then is not slept over. */
@@ -57,6 +59,7 @@ struct quire_exits control_exits(void)
 {
 	struct quire_exits e = {0};
 
-	hypercall_own(QUIRE_OP_EXITS, &e);
+	if (hypercall_quire())
+		hypercall_own(QUIRE_OP_EXITS, &e);
 	return e;
 }

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pages of known content. A content is named by a 64-bit key; two pages are
+ * equal exactly if their keys are. Two keys stand for the constant contents.
+ */
+#ifndef GUEST_PATTERN_H
+#define GUEST_PATTERN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PATTERN_ZERO UINT64_C(0)
+#define PATTERN_ONES UINT64_MAX
+
+static inline uint64_t pattern_word(uint64_t key, unsigned i)
+{
+	if (key == PATTERN_ZERO || key == PATTERN_ONES)
+		return key;
+	return key ^ i * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+void pattern_fill(void *page, uint64_t key);
+/* The index of the first 8 bytes that differ, or -1: every byte is as it should be. */
+int pattern_check(const void *page, uint64_t key);
+/* As pattern_check, and says on the console what is wrong. */
+bool pattern_verify(const void *page, uint64_t key, const char *when);
+
+#endif
