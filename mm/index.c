@@ -27,7 +27,7 @@
  */
 #include "mm/index.h"
 #include "mm/leaf/assert.h"
-#include "mm/leaf/lock.h"
+#include "mm/lock_order.h"
 #include "mm/space.h"
 
 #define INDEX_LOCKS 256u
@@ -59,13 +59,13 @@ static struct index_chain index_lock(uint32_t fingerprint)
 	uint64_t bucket = fingerprint & index_mask;
 	struct index_chain c = {&index_heads[bucket], &index_locks[bucket % INDEX_LOCKS]};
 
-	spin_lock(c.lock);
+	lock_take(c.lock, LOCK_BUCKET);
 	return c;
 }
 
 static void index_unlock(struct index_chain c)
 {
-	spin_unlock(c.lock);
+	lock_drop(c.lock, LOCK_BUCKET);
 }
 
 static bool index_has(const struct frame *f, uint16_t flag)
@@ -290,7 +290,7 @@ bool index_insert_hint(mfn_t mfn, uint32_t fingerprint, uint16_t group)
 	return room;
 }
 
-bool index_insert_shared(mfn_t mfn, uint32_t fingerprint, uint16_t group, uint32_t references)
+void index_insert_shared(mfn_t mfn, uint32_t fingerprint, uint16_t group, uint32_t references)
 {
 	struct frame *f = frame_of(mfn);
 	struct index_chain c;
@@ -302,23 +302,18 @@ bool index_insert_shared(mfn_t mfn, uint32_t fingerprint, uint16_t group, uint32
 	index_remove(mfn);
 	c = index_lock(fingerprint);
 	room = index_make_room(c, fingerprint, group);
-	if (room) {
-		atomic_store(&f->slot, references);
-		atomic_store(&f->owner, group);
-		index_set_kind(f, FRAME_SHARED);
-		index_link(c, mfn, fingerprint);
-	}
+	ASSERT(room);
+	atomic_store(&f->slot, references);
+	atomic_store(&f->owner, group);
+	index_set_kind(f, FRAME_SHARED);
+	index_link(c, mfn, fingerprint);
 	index_unlock(c);
-	return room;
 }
 
-bool index_promote(mfn_t mfn, uint16_t group, uint32_t references)
+void index_promote(mfn_t mfn, uint16_t group, uint32_t references)
 {
-	struct frame *f = frame_of(mfn);
-
-	if (!index_has(f, FRAME_INDEXED))
-		return false;
-	return index_insert_shared(mfn, index_fingerprint(f), group, references);
+	ASSERT(index_has(frame_of(mfn), FRAME_INDEXED));
+	index_insert_shared(mfn, index_fingerprint(frame_of(mfn)), group, references);
 }
 
 /*

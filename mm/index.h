@@ -83,14 +83,14 @@ bool index_insert_hint(mfn_t mfn, uint32_t fingerprint, uint16_t group);
 /*
  * A private frame, in the index or not, becomes a shared one of this group and
  * fingerprint with `references`. Its leaves are read-only, and its content is
- * that of the fingerprint. False, and it stays private, if INDEX_SAME_MAX shared
- * entries are there already: a shared frame is never without an entry.
+ * that of the fingerprint. A shared frame is never without an entry, so the
+ * caller first makes sure that there are fewer than INDEX_SAME_MAX shared ones
+ * (index_lookup_shared); under the scan lock nobody else adds one meanwhile.
  */
-bool index_insert_shared(mfn_t mfn, uint32_t fingerprint, uint16_t group,
-                         uint32_t references) must_check;
+void index_insert_shared(mfn_t mfn, uint32_t fingerprint, uint16_t group, uint32_t references);
 
-/* The same for a hint, which keeps its fingerprint. False also if it has ceased to be one. */
-bool index_promote(mfn_t mfn, uint16_t group, uint32_t references) must_check;
+/* The same for a hint, which keeps its fingerprint. */
+void index_promote(mfn_t mfn, uint16_t group, uint32_t references);
 
 /* Take a private frame's hint out, if there is one. Call before a frame with
  * FRAME_INDEXED is freed or changes its owner. */
