@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#define __XEN_INTERFACE_VERSION__ 0x00040e00 /* without it the headers give Xen 3.0's numbers */
 #include <xen/xen.h>
 #include <xen/event_channel.h>
 #include <xen/features.h>

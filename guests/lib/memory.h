@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <xen/xen.h>
+#include "guests/lib/hypercall.h"
 #include <xen/arch-x86/hvm/start_info.h>
 
 #define PAGE_SIZE  4096u
