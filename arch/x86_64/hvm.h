@@ -41,6 +41,7 @@ enum exit_kind {
 	EXIT_TASK_SWITCH, /* through a task gate; not emulated */
 	EXIT_SHUTDOWN,    /* triple fault */
 	EXIT_BAD_STATE,   /* VM entry refused: our bug if the guest did not cause it; see .text */
+	EXIT_HANDLED,     /* the back end has dealt with it alone: go on */
 	EXIT_UNKNOWN,     /* an exit that the tables do not have; .hw_reason */
 	EXIT_KINDS
 };
