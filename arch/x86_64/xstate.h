@@ -9,6 +9,7 @@
 #define ARCH_XSTATE_H
 
 #include "arch/x86_64/hvm.h"
+#include "mm/leaf/bits.h"
 
 /* XCR0 (SDM vol. 1, 13.1) */
 #define XCR0_X87    BIT(0)
@@ -29,6 +30,9 @@ uint64_t xstate_guest_mask(void);
 
 /* Bytes of the area for all of xstate_guest_mask(), standard format. */
 uint32_t xstate_bytes(void);
+
+/* The CPU has TSC_AUX (RDTSCP or RDPID); xstate_load and _save switch it. */
+bool xstate_has_tsc_aux(void);
 
 /* Give the vCPU its area, in the state after INIT; false: no frame for it. */
 bool xstate_alloc(struct hvm_vcpu *v) must_check;
