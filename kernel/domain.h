@@ -136,6 +136,7 @@ struct domain {
 	uint16_t control_port; /* event channel told of changes */
 
 	/* console output, one unfinished line (console.c) */
+	struct spinlock console_lock; /* outside of the log's lock only */
 	char line[CONSOLE_LINE];
 	unsigned line_len;
 	uint64_t log_budget, log_budget_ns, log_dropped;
@@ -228,7 +229,21 @@ const char *loader_build(struct domain *d, const void *kernel, uint64_t kernel_b
                          const void *ramdisk, uint64_t ramdisk_bytes, const char *cmdline,
                          char *why, size_t why_bytes);
 
+/* ---- console.c: what guests print ---- */
+/* Bytes that the guest wrote, already copied; at most a few KiB a call. */
+void console_write(struct domain *d, const char *bytes, size_t n);
+void console_flush(struct domain *d); /* the guest is at its end: show its unfinished line */
+
 /* ---- bundle.c: files packed into the image (cpio newc) or given as modules ---- */
 bool bundle_find(const char *name, const void **data, uint64_t *bytes);
+
+/* ---- startup.c ---- */
+struct boot_info;
+/* Build every domain that the boot modules describe; tells what fails and goes on.
+ * refused: why no guest can run here (hvm_choose), or NULL. CPU 0, before sched_run. */
+void startup_domains(const struct boot_info *bi, const char *refused);
+
+/* ---- monitor.c: the operator's prompt ---- */
+void monitor_poll(void); /* one short turn; CPU 0, no lock held */
 
 #endif

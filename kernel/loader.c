@@ -38,6 +38,18 @@ static bool write_start_page(struct space *s, const struct pvh_layout *l, const 
 	return mm_write(s, l->start_info, page, PAGE_SIZE) == MM_OK;
 }
 
+/* The state of a vCPU is set where it is loaded: here, for as long as that takes. */
+static bool set_first_state(struct vcpu *v, uint32_t entry, uint64_t start_info)
+{
+	struct guest_state state;
+
+	hvm->vcpu_load(&v->hv);
+	pvh_first_state(entry, start_info, &v->hv.regs, &state);
+	v->initialised = hvm->vcpu_set_state(&v->hv, &state);
+	hvm->vcpu_unload(&v->hv);
+	return v->initialised;
+}
+
 const char *loader_build(struct domain *d, const void *kernel, uint64_t kernel_bytes,
                          const void *ramdisk, uint64_t ramdisk_bytes, const char *cmdline,
                          char *why, size_t why_bytes)
@@ -45,8 +57,6 @@ const char *loader_build(struct domain *d, const void *kernel, uint64_t kernel_b
 	static struct elf_plan plan;
 	struct space *s = &d->space;
 	uint64_t low_bytes = s->low_pages << PAGE_SHIFT;
-	struct vcpu *v = d->vcpus[0];
-	struct guest_state state;
 	struct pvh_layout layout;
 	const char *error;
 
@@ -64,8 +74,7 @@ const char *loader_build(struct domain *d, const void *kernel, uint64_t kernel_b
 		return give_why(why, why_bytes, "memory",
 		                "the machine has not enough free memory for the kernel");
 
-	pvh_first_state(plan.entry, layout.start_info, &v->hv.regs, &state);
-	if (!hvm->vcpu_set_state(&v->hv, &state))
+	if (!set_first_state(d->vcpus[0], plan.entry, layout.start_info))
 		return give_why(why, why_bytes, "vCPU 0", "the CPU refuses the PVH entry state");
 	return NULL;
 }

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* From boot modules to running domains: build each, say what fails, go on. */
+#include "kernel/bundle.h"
+#include "kernel/log.h"
+
+#define MAX_DESCRIPTIONS (MAX_DOMAINS - 1)
+
+static void tell(void *arg, const char *sentence)
+{
+	(void)arg;
+	log_error("%s", sentence);
+}
+
+/* Every domain that one description stands for; returns how many were made. */
+static unsigned start(const struct domain_config *c)
+{
+	static struct domain_config one;
+	unsigned made = 0;
+
+	for (unsigned i = 0; i < c->count; i++) {
+		char why[200] = "";
+
+		config_instance(c, i, &one);
+		if (domain_create(&one, why, sizeof(why)))
+			made++;
+		else
+			log_error("domain \"%s\" cannot be started: %s", one.name, why);
+	}
+	return made;
+}
+
+void startup_domains(const struct boot_info *bi, const char *refused)
+{
+	static struct domain_config configs[MAX_DESCRIPTIONS];
+	const struct config_sink sink = {tell, NULL};
+	struct config_result r = bundle_open(bi, configs, MAX_DESCRIPTIONS, &sink);
+	unsigned made = 0;
+
+	if (refused) {
+		log_tag("refused %s", refused);
+		log_error("no guest can run here: %s", refused);
+	} else {
+		for (unsigned i = 0; i < r.domains; i++)
+			made += start(&configs[i]);
+	}
+	log_tag("ready cpus=%u backend=%s domains=%u", machine_cpus(), refused ? "none" : hvm->name,
+	        made);
+}
