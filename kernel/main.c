@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The boot list of the kernel: from a machine in hand to the run loop. A
+ * machine on which no guest can run still gets its monitor, which can say why.
+ */
+#include "arch/x86_64/hvm.h"
+#include "arch/x86_64/percpu.h"
+#include "kernel/boot_info.h"
+#include "kernel/cmdline.h"
+#include "kernel/domain.h"
+#include "kernel/log.h"
+#include "kernel/machine.h"
+
+static const char *refused; /* why no guest can run here; NULL: they can */
+
+static void log_level_from_cmdline(void)
+{
+	static const char *const names[] = {"error", "warn", "info", "debug"};
+	char v[16];
+
+	if (!cmdline_get("loglvl", v, sizeof(v)))
+		return;
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (!__builtin_strcmp(v, names[i]) || !__builtin_strcmp(v, "all"))
+			log_set_level((enum log_level)(v[0] == 'a' ? LOG_DEBUG : i));
+}
+
+/* VMX or SVM on this CPU; the boot CPU goes first and decides for all. */
+static const char *virt_on(void)
+{
+	const char *why = hvm->cpu_on();
+
+	this_cpu()->virt_on = !why;
+	return why;
+}
+
+/* NULL, or why no guest can run here. */
+static const char *virt_start(void)
+{
+	const char *why = hvm_choose();
+
+	if (!why)
+		why = virt_on();
+	if (!why)
+		mm_set_format(hvm->format);
+	return why;
+}
+
+void kernel_main(const struct boot_info *bi)
+{
+	log_level_from_cmdline();
+	refused = virt_start();       /* which back end, and so which page-table format */
+	sched_init();                 /* before there is a vCPU to run */
+	machine_release_cpus();       /* each comes to kernel_main_ap */
+	startup_domains(bi, refused); /* what the config asks for; the ready line */
+	sched_run();                  /* guests, and the monitor between them */
+}
+
+void kernel_main_ap(void)
+{
+	const char *why = refused ? NULL : virt_on();
+
+	if (why)
+		env_panic("CPU %u cannot do what CPU 0 can: %s", machine_cpu(), why);
+	sched_run();
+}
