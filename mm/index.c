@@ -26,16 +26,16 @@
  * by side as entries of their own; who merges compares.
  */
 #include "mm/index.h"
+#include "mm/core.h"
 #include "mm/leaf/assert.h"
-#include "mm/lock_order.h"
-#include "mm/space.h"
 
 #define INDEX_LOCKS 256u
 
 static uint32_t *index_heads;
 static uint64_t index_mask;
 static struct spinlock index_locks[INDEX_LOCKS];
-static _Atomic uint64_t index_shared, index_hints, index_dropped, index_stale_dropped;
+static _Atomic uint64_t index_shared, index_hints;
+static _Atomic uint64_t index_inserted, index_dropped, index_stale_dropped;
 
 /* A chain whose lock is held. */
 struct index_chain {
@@ -50,6 +50,7 @@ void index_init(uint32_t *buckets, uint64_t nr_buckets)
 	index_mask = nr_buckets - 1;
 	atomic_store(&index_shared, 0);
 	atomic_store(&index_hints, 0);
+	atomic_store(&index_inserted, 0);
 	atomic_store(&index_dropped, 0);
 	atomic_store(&index_stale_dropped, 0);
 }
@@ -68,20 +69,10 @@ static void index_unlock(struct index_chain c)
 	lock_drop(c.lock, LOCK_BUCKET);
 }
 
-static bool index_has(const struct frame *f, uint16_t flag)
-{
-	return atomic_load_explicit(&f->bits, memory_order_relaxed) & flag;
-}
-
 /* Written under a chain's lock, read without it by index_get. */
 static uint32_t index_fingerprint(const struct frame *f)
 {
 	return __atomic_load_n(&f->fingerprint, __ATOMIC_ACQUIRE);
-}
-
-static domid_t index_owner(const struct frame *f)
-{
-	return atomic_load_explicit(&f->owner, memory_order_relaxed);
 }
 
 /* The share group that an entry belongs to; the chain's lock is held. */
@@ -90,8 +81,8 @@ static uint16_t index_group(const struct frame *f)
 	struct space *s;
 
 	if (frame_kind(f) == FRAME_SHARED)
-		return index_owner(f);
-	s = space_find(index_owner(f));
+		return frame_owner(f);
+	s = space_find(frame_owner(f));
 	ASSERT(s);
 	return s->share_group;
 }
@@ -117,28 +108,28 @@ static void index_count(struct frame *f, int64_t by)
 
 static void index_link(struct index_chain c, mfn_t mfn, uint32_t fingerprint)
 {
-	struct frame *f = frame_of(mfn);
+	struct frame *f = frame_at(mfn);
 
-	ASSERT(!index_has(f, FRAME_INDEXED));
+	ASSERT(!frame_flag(f, FRAME_INDEXED));
 	__atomic_store_n(&f->fingerprint, fingerprint, __ATOMIC_RELEASE);
 	f->link = *c.head;
 	*c.head = (uint32_t)mfn.n;
-	atomic_fetch_or(&f->bits, FRAME_INDEXED);
+	frame_set_flag(f, FRAME_INDEXED);
 	index_count(f, 1);
 }
 
 static void index_unlink(struct index_chain c, mfn_t mfn)
 {
-	struct frame *f = frame_of(mfn);
+	struct frame *f = frame_at(mfn);
 	uint32_t *link = c.head;
 
 	while (*link != mfn.n) {
 		ASSERT(*link); /* FRAME_INDEXED says that it is in this chain */
-		link = &frame_of(MFN(*link))->link;
+		link = &frame_at(MFN(*link))->link;
 	}
 	*link = f->link;
 	f->link = 0;
-	atomic_fetch_and_explicit(&f->bits, (uint16_t)~FRAME_INDEXED, memory_order_relaxed);
+	frame_clear_flag(f, FRAME_INDEXED);
 	index_count(f, -1);
 }
 
@@ -153,8 +144,8 @@ static struct index_match index_describe(uint32_t mfn, const struct frame *f)
 {
 	return (struct index_match){
 	    .mfn = MFN(mfn),
-	    .owner = index_owner(f),
-	    .gfn = atomic_load_explicit(&f->slot, memory_order_relaxed),
+	    .owner = frame_owner(f),
+	    .gfn = frame_slot(f),
 	    .shared = frame_kind(f) == FRAME_SHARED,
 	};
 }
@@ -165,11 +156,11 @@ static struct index_found index_search(uint32_t fingerprint, uint16_t group, boo
 	struct index_chain c = index_lock(fingerprint);
 
 	found.n = 0;
-	for (uint32_t m = *c.head; m; m = frame_of(MFN(m))->link) {
-		const struct frame *f = frame_of(MFN(m));
+	for (uint32_t m = *c.head; m; m = frame_at(MFN(m))->link) {
+		const struct frame *f = frame_at(MFN(m));
 		bool shared = frame_kind(f) == FRAME_SHARED;
 
-		if (!shared && (only_shared || index_has(f, FRAME_STALE)))
+		if (!shared && (only_shared || frame_flag(f, FRAME_STALE)))
 			continue;
 		if (!index_matches(f, fingerprint, group))
 			continue;
@@ -194,7 +185,7 @@ struct index_found index_lookup_shared(uint32_t fingerprint, uint16_t group)
 
 bool index_get(mfn_t mfn, uint32_t fingerprint, uint16_t group)
 {
-	struct frame *f = frame_of(mfn);
+	struct frame *f = frame_at(mfn);
 	struct index_chain c = index_lock(fingerprint);
 	bool ok;
 
@@ -204,8 +195,8 @@ bool index_get(mfn_t mfn, uint32_t fingerprint, uint16_t group)
 	 * chain by now, its fingerprint would differ; were it in none, it would not
 	 * be a shared frame. So all three hold only where our lock holds them.
 	 */
-	ok = index_has(f, FRAME_INDEXED) && index_fingerprint(f) == fingerprint &&
-	     frame_kind(f) == FRAME_SHARED && index_owner(f) == group &&
+	ok = frame_flag(f, FRAME_INDEXED) && index_fingerprint(f) == fingerprint &&
+	     frame_kind(f) == FRAME_SHARED && frame_owner(f) == group &&
 	     atomic_load(&f->slot) != UINT32_MAX;
 	if (ok)
 		atomic_fetch_add(&f->slot, 1);
@@ -215,7 +206,7 @@ bool index_get(mfn_t mfn, uint32_t fingerprint, uint16_t group)
 
 bool index_put(mfn_t mfn)
 {
-	struct frame *f = frame_of(mfn);
+	struct frame *f = frame_at(mfn);
 	struct index_chain c = index_lock(index_fingerprint(f)); /* fixed: we hold a reference */
 	bool last;
 
@@ -230,7 +221,7 @@ bool index_put(mfn_t mfn)
 
 bool index_take_over(mfn_t mfn, domid_t owner, gfn_t gfn)
 {
-	struct frame *f = frame_of(mfn);
+	struct frame *f = frame_at(mfn);
 	struct index_chain c = index_lock(index_fingerprint(f));
 	bool alone;
 
@@ -255,8 +246,8 @@ static bool index_make_room(struct index_chain c, uint32_t fingerprint, uint16_t
 	uint32_t oldest_hint = 0;
 	unsigned n = 0;
 
-	for (uint32_t m = *c.head; m; m = frame_of(MFN(m))->link) {
-		const struct frame *f = frame_of(MFN(m));
+	for (uint32_t m = *c.head; m; m = frame_at(MFN(m))->link) {
+		const struct frame *f = frame_at(MFN(m));
 
 		if (!index_matches(f, fingerprint, group))
 			continue;
@@ -267,7 +258,7 @@ static bool index_make_room(struct index_chain c, uint32_t fingerprint, uint16_t
 	ASSERT(n <= INDEX_SAME_MAX);
 	if (n < INDEX_SAME_MAX)
 		return true;
-	atomic_fetch_add_explicit(&index_dropped, 1, memory_order_relaxed);
+	counter_add(&index_dropped, 1);
 	if (!oldest_hint)
 		return false;
 	index_unlink(c, MFN(oldest_hint));
@@ -280,19 +271,21 @@ bool index_insert_hint(mfn_t mfn, uint32_t fingerprint, uint16_t group)
 	bool room;
 
 	ASSERT(mfn_valid(mfn));
-	ASSERT(frame_kind(frame_of(mfn)) == FRAME_PRIVATE);
+	ASSERT(frame_kind(frame_at(mfn)) == FRAME_PRIVATE);
 	index_remove(mfn);
 	c = index_lock(fingerprint);
 	room = index_make_room(c, fingerprint, group);
-	if (room)
+	if (room) {
 		index_link(c, mfn, fingerprint);
+		counter_add(&index_inserted, 1);
+	}
 	index_unlock(c);
 	return room;
 }
 
 void index_insert_shared(mfn_t mfn, uint32_t fingerprint, uint16_t group, uint32_t references)
 {
-	struct frame *f = frame_of(mfn);
+	struct frame *f = frame_at(mfn);
 	struct index_chain c;
 	bool room;
 
@@ -312,8 +305,8 @@ void index_insert_shared(mfn_t mfn, uint32_t fingerprint, uint16_t group, uint32
 
 void index_promote(mfn_t mfn, uint16_t group, uint32_t references)
 {
-	ASSERT(index_has(frame_of(mfn), FRAME_INDEXED));
-	index_insert_shared(mfn, index_fingerprint(frame_of(mfn)), group, references);
+	ASSERT(frame_flag(frame_at(mfn), FRAME_INDEXED));
+	index_insert_shared(mfn, index_fingerprint(frame_at(mfn)), group, references);
 }
 
 /*
@@ -322,13 +315,13 @@ void index_promote(mfn_t mfn, uint16_t group, uint32_t references)
  */
 void index_remove(mfn_t mfn)
 {
-	struct frame *f = frame_of(mfn);
+	struct frame *f = frame_at(mfn);
 	struct index_chain c;
 
-	if (!index_has(f, FRAME_INDEXED))
+	if (!frame_flag(f, FRAME_INDEXED))
 		return;
 	c = index_lock(index_fingerprint(f));
-	if (index_has(f, FRAME_INDEXED)) {
+	if (frame_flag(f, FRAME_INDEXED)) {
 		ASSERT(frame_kind(f) == FRAME_PRIVATE); /* a shared one goes by index_put */
 		index_unlink(c, mfn);
 	}
@@ -337,13 +330,13 @@ void index_remove(mfn_t mfn)
 
 bool index_drop_stale(mfn_t mfn)
 {
-	struct frame *f = frame_of(mfn);
+	struct frame *f = frame_at(mfn);
 
-	if (frame_kind(f) != FRAME_PRIVATE || !index_has(f, FRAME_INDEXED) ||
-	    !index_has(f, FRAME_STALE))
+	if (frame_kind(f) != FRAME_PRIVATE || !frame_flag(f, FRAME_INDEXED) ||
+	    !frame_flag(f, FRAME_STALE))
 		return false;
 	index_remove(mfn);
-	atomic_fetch_add_explicit(&index_stale_dropped, 1, memory_order_relaxed);
+	counter_add(&index_stale_dropped, 1);
 	return true;
 }
 
@@ -352,16 +345,17 @@ bool index_drop_stale(mfn_t mfn)
 struct index_stats index_stats(void)
 {
 	return (struct index_stats){
-	    .shared = atomic_load_explicit(&index_shared, memory_order_relaxed),
-	    .hints = atomic_load_explicit(&index_hints, memory_order_relaxed),
-	    .hints_dropped = atomic_load_explicit(&index_dropped, memory_order_relaxed),
-	    .stale_dropped = atomic_load_explicit(&index_stale_dropped, memory_order_relaxed),
+	    .shared = counter_read(&index_shared),
+	    .hints = counter_read(&index_hints),
+	    .hints_inserted = counter_read(&index_inserted),
+	    .hints_dropped = counter_read(&index_dropped),
+	    .stale_dropped = counter_read(&index_stale_dropped),
 	};
 }
 
 void index_each(void (*f)(mfn_t mfn, void *arg), void *arg)
 {
 	for (uint64_t b = 0; b <= index_mask; b++)
-		for (uint32_t m = index_heads[b]; m; m = frame_of(MFN(m))->link)
+		for (uint32_t m = index_heads[b]; m; m = frame_at(MFN(m))->link)
 			f(MFN(m), arg);
 }

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+/* The scan policies that there are: one line for each. */
+#include "mm/policy/policy.h"
+
+const struct scan_policy *const scan_policies[] = {
+    &policy_plain, /* round robin; reads what was written and has been quiet for one pass */
+    NULL,
+};

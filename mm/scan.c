@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scanner: finds pages that have become quiet, reads each once, and hands it
+ * to the index or to a merge.
+ *
+ * A page's life as the scanner sees it (dirty bit D, flag FRAME_STALE):
+ *
+ *	       D set: clear D, set STALE           D clear for one pass
+ *	written -----------------------> STALE ---------------------------> read
+ *	   ^                                                                  |
+ *	   +---- D set: leaves the index ---- hint in the index <-------------+
+ *	                                      or merged
+ *
+ * Work is done in slices of a bounded number of pages, each in three steps:
+ *
+ *	1. under the p2m lock, walk the leaves: clear D bits, and note the pages that
+ *	   are STALE though D was clear, and those that lost their place in the index
+ *	2. without a lock, read and fingerprint what was noted
+ *	3. under the p2m lock again, check that each page is what it was (frame,
+ *	   owner, guest frame number, D and STALE); look it up; begin a merge
+ *	   (mm/merge.c) or make it a hint
+ *
+ * and then the flush that the cleared D bits owe. The order is clear D -> flush
+ * -> only then read: a page noted in step 1 had its D bit cleared in an earlier
+ * slice, whose flush is done; a write since then would have had to set D again.
+ * No slice goes round, so no page is met twice in one.
+ *
+ * The cursor is a domain id and a guest frame number, no pointer: a domain may
+ * die under it, and the next slice goes on with the next one there is.
+ *
+ * Where leaves have no dirty bits (EPT before Haswell) nothing tells that a page
+ * was written, so each pass reads every private page, as KSM does, and a page
+ * counts as quiet when its fingerprint is that of the last pass. Its fingerprint
+ * is kept in its frame record.
+ *
+ * A page under a large leaf is read like any other; the leaf is split only when
+ * there is a match. One D bit speaks for 512 pages there, so it is looked at when
+ * the scan enters the leaf, and a written leaf is skipped as a whole.
+ *
+ * Passed over: never-touched pages, balloon holes, foreign leaves, pinned pages,
+ * shared ones, and pages that hold a guest's page tables. The flag of
+ * the latter is taken away with a chance of 1 in 2^age a pass (mm/frame.h).
+ */
+#include "mm/scan.h"
+#include "mm/flush.h"
+#include "mm/hash.h"
+#include "mm/merge.h"
+#include "mm/p2m.h"
+
+#define SCAN_CHUNK 64u /* pages noted at a time */
+
+struct scan_page {
+	gfn_t gfn;
+	mfn_t mfn;
+	struct hash_sum sum;
+};
+
+/* One slice: a stretch of one or more spaces. */
+struct scan_slice {
+	uint64_t budget, looked, written, merged;
+	struct space *space;
+	gfn_t gfn;       /* next to look at */
+	bool end;        /* the space has nothing more */
+	bool owes_flush; /* D bits of space were cleared */
+	unsigned n;      /* pages noted */
+	struct p2m_cursor at;
+	struct hash_group keys;
+};
+
+/* Guarded by the scan lock. */
+static struct {
+	const struct scan_policy *policy;
+	struct scan_cursor cursor;
+	struct scan_pass pass, last;
+	uint64_t pass_began;
+	unsigned settle_passes;
+	uint64_t dice;
+	struct scan_slice slice;
+	struct scan_page page[SCAN_CHUNK]; /* what the slice has noted */
+} scan;
+
+void scan_init(void)
+{
+	scan.policy = scan_policies[0];
+	scan.cursor = (struct scan_cursor){0};
+	scan.pass = scan.last = (struct scan_pass){0};
+	scan.dice = env_random() | 1;
+}
+
+/* ---- step 1: walk ---- */
+
+/* A chance of 1 in 2^age; a cheap generator is good enough for a back-off. */
+static bool scan_dice(unsigned age)
+{
+	scan.dice ^= scan.dice << 13;
+	scan.dice ^= scan.dice >> 7;
+	scan.dice ^= scan.dice << 17;
+	return !(scan.dice >> 16 & (BIT(age) - 1));
+}
+
+static void scan_written(struct scan_slice *w, mfn_t mfn)
+{
+	struct frame *f = frame_at(mfn);
+
+	frame_set_flag(f, FRAME_STALE);
+	index_drop_stale(mfn);
+	scan.policy->written(f);
+	w->written++;
+}
+
+/* The frame of a private leaf whose D bit is clear: note it if it is to be read. */
+static void scan_clean(struct scan_slice *w, gfn_t gfn, mfn_t mfn)
+{
+	struct frame *f = frame_at(mfn);
+	unsigned bits = atomic_load_explicit(&f->bits, memory_order_relaxed);
+
+	if ((bits & (FRAME_INDEXED | FRAME_STALE)) == FRAME_INDEXED && mm.format->dirty_mask)
+		return; /* in the index, and unchanged: the common case */
+	if ((bits & 15u) != FRAME_PRIVATE || (bits & FRAME_PINNED))
+		return;
+	if (bits & FRAME_GUEST_TABLE) {
+		if (!scan_dice(frame_age(f)))
+			return;
+		frame_clear_flag(f, FRAME_GUEST_TABLE);
+	}
+	if (!scan.policy->quiet(f))
+		return;
+	if (mm.format->dirty_mask)
+		index_remove(mfn); /* its fingerprint is of an older content */
+	frame_clear_flag(f, FRAME_STALE);
+	scan.page[w->n++] = (struct scan_page){.gfn = gfn, .mfn = mfn};
+}
+
+/* Whether a leaf maps a private page of its guest. */
+static bool scan_is_private(uint64_t e, unsigned level)
+{
+	return e && pte_kind(e, level) == PTE_LEAF &&
+	       !(mm.format->sw(e) & (PTE_SW_SHARED | PTE_SW_UNTOUCHED | PTE_SW_FOREIGN));
+}
+
+/* Clear the D bit; returns whether it was set. */
+static bool scan_test_and_clear(struct scan_slice *w, uint64_t *entry)
+{
+	uint64_t e = p2m_entry_get(entry);
+
+	if (!(e & mm.format->dirty_mask))
+		return false;
+	while (!p2m_entry_cas(entry, &e, e & ~mm.format->dirty_mask))
+		;
+	w->owes_flush = true;
+	return true;
+}
+
+static void scan_small(struct scan_slice *w, uint64_t *entry)
+{
+	uint64_t e = p2m_entry_get(entry);
+	mfn_t mfn;
+
+	w->looked++;
+	w->budget--;
+	if (scan_is_private(e, 1)) {
+		mfn = mm.format->frame(e, 1);
+		if (scan_test_and_clear(w, entry))
+			scan_written(w, mfn);
+		else
+			scan_clean(w, w->gfn, mfn);
+	}
+	w->gfn.n++;
+}
+
+/* A large leaf that was written: all its pages were, for all we know. */
+static void scan_large_written(struct scan_slice *w, uint64_t *entry)
+{
+	uint64_t left = LARGE_PAGES - w->gfn.n % LARGE_PAGES;
+
+	if (left == LARGE_PAGES) {
+		mfn_t first = mm.format->frame(p2m_entry_get(entry), 2);
+
+		(void)scan_test_and_clear(w, entry);
+		for (unsigned i = 0; i < LARGE_PAGES; i++)
+			scan_written(w, MFN(first.n + i));
+	} else {
+		w->written += left; /* in the middle: the next pass sees D at the beginning */
+	}
+	w->looked += left;
+	w->budget -= min_u64(w->budget, left);
+	w->gfn.n += left;
+}
+
+static void scan_large(struct scan_slice *w, uint64_t *entry)
+{
+	uint64_t e = p2m_entry_get(entry);
+	uint64_t end = align_down(w->gfn.n, LARGE_PAGES) + LARGE_PAGES;
+
+	if (!scan_is_private(e, 2)) {
+		w->gfn.n = end;
+		return;
+	}
+	if (e & mm.format->dirty_mask) {
+		scan_large_written(w, entry);
+		return;
+	}
+	for (; w->gfn.n < end && w->budget && w->n < SCAN_CHUNK; w->gfn.n++) {
+		scan_clean(w, w->gfn, pte_frame(e, 2, w->gfn));
+		w->looked++;
+		w->budget--;
+	}
+}
+
+/* Look at pages until the budget or the chunk is used up, or the space ends. */
+static void scan_walk(struct scan_slice *w)
+{
+	struct space *s = w->space;
+
+	w->n = 0;
+	w->at = (struct p2m_cursor){0};
+	p2m_lock(s);
+	w->end = s->dying;
+	while (!w->end && w->budget && w->n < SCAN_CHUNK) {
+		uint64_t *entry = p2m_at(s, &w->at, w->gfn);
+		gfn_t next;
+
+		if (entry) {
+			scan_small(w, entry);
+			continue;
+		}
+		next = p2m_next_locked(s, w->gfn);
+		if (next.n >= GFN_LIMIT)
+			w->end = true;
+		else if (gfn_eq(next, w->gfn))
+			scan_large(w, p2m_find(s, next).entry);
+		w->gfn = next.n > w->gfn.n ? next : w->gfn;
+	}
+	p2m_unlock(s);
+}
+
+/* ---- step 2: read ---- */
+
+static void scan_read(struct scan_slice *w)
+{
+	for (unsigned i = 0; i < w->n; i++) {
+		if (i + 1 < w->n)
+			env_prefetch_page(env_frame(scan.page[i + 1].mfn));
+		scan.page[i].sum = hash_page(env_frame(scan.page[i].mfn));
+		env_point(POINT_SCAN_READ);
+	}
+	counter_add(&mm.count.pages_fingerprinted, w->n);
+	counter_add(&mm.count.bytes_read, (uint64_t)w->n * PAGE_SIZE);
+}
+
+/* ---- step 3: place ---- */
+
+/* Whether the page is still what was noted, and not written since; p2m lock held. */
+static bool scan_unchanged(struct scan_slice *w, const struct scan_page *p)
+{
+	const struct frame *f = frame_at(p->mfn);
+	struct p2m_slot slot = p2m_find(w->space, p->gfn);
+	uint64_t e = slot.entry ? p2m_entry_get(slot.entry) : 0;
+
+	return scan_is_private(e, slot.level) && !(e & mm.format->dirty_mask) &&
+	       mfn_eq(pte_frame(e, slot.level, p->gfn), p->mfn) && frame_kind(f) == FRAME_PRIVATE &&
+	       frame_owner(f) == w->space->domid && frame_slot(f) == p->gfn.n &&
+	       !frame_flag(f, FRAME_STALE | FRAME_PINNED);
+}
+
+/*
+ * Without dirty bits: whether the fingerprint is that of the last pass and the page
+ * is not in the index yet. Keeps the new one otherwise.
+ */
+static bool scan_same_as_last(struct scan_slice *w, mfn_t mfn, uint32_t fingerprint)
+{
+	struct frame *f = frame_at(mfn);
+
+	if (f->fingerprint == fingerprint)
+		return !frame_flag(f, FRAME_INDEXED);
+	index_remove(mfn);
+	__atomic_store_n(&f->fingerprint, fingerprint, __ATOMIC_RELEASE);
+	w->written++;
+	return false;
+}
+
+/* Among several matches the one that looks equal now; the merge compares again. */
+static const struct index_match *scan_choose(const struct index_found *found, mfn_t mfn)
+{
+	if (found->n == 1)
+		return &found->match[0];
+	for (unsigned i = 0; i < found->n; i++) {
+		counter_add(&mm.count.pages_compared, 1);
+		if (env_page_equal(env_frame(found->match[i].mfn), env_frame(mfn)))
+			return &found->match[i];
+	}
+	return NULL;
+}
+
+static void scan_place(struct scan_slice *w, const struct scan_page *p)
+{
+	uint16_t group = w->space->share_group;
+	struct merge_page page = {p->gfn, p->mfn, hash_finish(p->sum, &w->keys)};
+	const struct index_match *match;
+	struct index_found found;
+
+	if (!scan_unchanged(w, p))
+		return;
+	if (!mm.format->dirty_mask && !scan_same_as_last(w, p->mfn, page.fingerprint))
+		return;
+	if (hash_may_be_zero(p->sum) || hash_may_be_ones(p->sum)) {
+		merge_add_constant(w->space, page,
+		                   hash_may_be_zero(p->sum) ? zero_frame() : ones_frame());
+		return;
+	}
+	found = index_lookup(page.fingerprint, group);
+	match = scan_choose(&found, p->mfn);
+	if (match)
+		merge_add(w->space, page, *match);
+	else
+		index_insert_hint(p->mfn, page.fingerprint, group);
+}
+
+static void scan_place_all(struct scan_slice *w)
+{
+	p2m_lock(w->space);
+	for (unsigned i = 0; i < w->n && !w->space->dying; i++) {
+		if (!merge_has_room()) {
+			p2m_unlock(w->space);
+			w->merged += merge_commit();
+			p2m_lock(w->space);
+		}
+		scan_place(w, &scan.page[i]);
+	}
+	p2m_unlock(w->space);
+}
+
+/* ---- a slice ---- */
+
+/* The space at the cursor, or the next one that there is; NULL: the pass is over. */
+static struct space *scan_space(struct scan_cursor *c)
+{
+	for (; c->domid < MM_MAX_SPACES; c->domid++, c->gfn = GFN(0)) {
+		struct space *s = c->domid ? space_find(c->domid) : NULL;
+
+		if (s && !s->dying)
+			return s;
+	}
+	return NULL;
+}
+
+static void scan_stretch(struct scan_slice *w)
+{
+	w->keys = hash_group(w->space->share_group);
+	w->owes_flush = false;
+	do {
+		scan_walk(w);
+		if (w->n) {
+			scan_read(w);
+			scan_place_all(w);
+		}
+	} while (!w->end && w->budget);
+	if (w->owes_flush)
+		flush_space(w->space);
+}
+
+static void scan_pass_end(void)
+{
+	uint64_t now = env_cycles();
+
+	scan.pass.ended_at = now;
+	scan.pass.cycles = now - scan.pass_began;
+	atomic_store(&mm.count.pages_volatile, scan.pass.written);
+	counter_add(&mm.count.full_scans, 1);
+	scan.last = scan.pass;
+	scan.pass = (struct scan_pass){0};
+	scan.cursor = (struct scan_cursor){0};
+}
+
+static void scan_account(const struct scan_slice *w, uint64_t began, uint64_t inserted)
+{
+	counter_add(&mm.count.pages_scanned, w->looked);
+	scan.pass.looked += w->looked;
+	scan.pass.written += w->written;
+	scan.pass.placed += w->merged + index_stats().hints_inserted - inserted;
+	scan.pass.busy += env_cycles() - began;
+}
+
+/* Look at up to `pages` pages from the cursor on, to the end of the pass at most. */
+static uint64_t scan_run(uint64_t pages)
+{
+	struct scan_slice *w = &scan.slice;
+	struct space *s = NULL;
+	uint64_t began = env_cycles(), inserted = index_stats().hints_inserted;
+
+	*w = (struct scan_slice){.budget = pages};
+	if (!scan.cursor.domid)
+		scan.pass_began = began;
+	while (w->budget && (s = scan_space(&scan.cursor))) {
+		w->space = s;
+		w->gfn = scan.cursor.gfn;
+		scan_stretch(w);
+		scan.cursor.gfn = w->gfn;
+		if (w->end) {
+			scan.cursor.domid++;
+			scan.cursor.gfn = GFN(0);
+		}
+	}
+	w->merged += merge_commit();
+	scan_account(w, began, inserted);
+	if (!scan_space(&scan.cursor))
+		scan_pass_end();
+	return w->looked;
+}
+
+uint64_t scan_slice(uint64_t pages)
+{
+	uint64_t looked = 0;
+
+	if (!lock_try(&mm.scan_lock, LOCK_SCAN))
+		return 0;
+	if (scan.policy->next(&scan.cursor, &scan.last))
+		looked = scan_run(pages);
+	lock_drop(&mm.scan_lock, LOCK_SCAN);
+	return looked;
+}
+
+/* ---- settling ---- */
+
+void scan_settle_begin(void)
+{
+	lock_take(&mm.scan_lock, LOCK_SCAN);
+	scan.cursor = (struct scan_cursor){0};
+	scan.pass = (struct scan_pass){0};
+	scan.settle_passes = 0;
+	lock_drop(&mm.scan_lock, LOCK_SCAN);
+}
+
+bool scan_settle_step(uint64_t pages)
+{
+	uint64_t passes = counter_read(&mm.count.full_scans);
+	bool settled = false;
+
+	lock_take(&mm.scan_lock, LOCK_SCAN);
+	scan_run(pages);
+	if (counter_read(&mm.count.full_scans) != passes)
+		settled = (!scan.last.written && !scan.last.placed) ||
+		          ++scan.settle_passes == SCAN_SETTLE_PASSES;
+	lock_drop(&mm.scan_lock, LOCK_SCAN);
+	return settled;
+}
+
+void scan_settle(void)
+{
+	scan_settle_begin();
+	while (!scan_settle_step(4096))
+		env_relax();
+}
+
+/* ---- policies ---- */
+
+static bool scan_same_name(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+bool scan_set_policy(const char *name)
+{
+	for (unsigned i = 0; scan_policies[i]; i++) {
+		if (!scan_same_name(scan_policies[i]->name, name))
+			continue;
+		lock_take(&mm.scan_lock, LOCK_SCAN);
+		scan.policy = scan_policies[i];
+		lock_drop(&mm.scan_lock, LOCK_SCAN);
+		return true;
+	}
+	return false;
+}
+
+const char *scan_policy_name(void)
+{
+	return scan.policy->name;
+}
