@@ -102,8 +102,9 @@ bool index_drop_stale(mfn_t mfn);
 /* ---- counters ---- */
 
 struct index_stats {
-	uint64_t shared; /* entries now */
-	uint64_t hints;  /* entries now */
+	uint64_t shared;         /* entries now */
+	uint64_t hints;          /* entries now */
+	uint64_t hints_inserted; /* monotonic */
 	uint64_t
 	    hints_dropped; /* monotonic: replaced, or refused, by the limit of INDEX_SAME_MAX */
 	uint64_t stale_dropped; /* monotonic */
