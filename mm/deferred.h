@@ -13,11 +13,10 @@
  *	private		leaves "held alone" of s (fund.h), is scrubbed and freed
  *	shared		loses one count; at zero it leaves the index and is freed
  *	constant	nothing
- *	table		goes back to the table pool of s (needs the p2m lock of s)
  *
  * deferred_add takes a private frame out of the index (call it with the p2m
  * lock of s held). deferred_finish may be called with or without p2m locks held
- * (but see table) and with no bucket lock; freeing never allocates.
+ * and with no bucket lock; freeing never allocates.
  */
 #ifndef MM_DEFERRED_H
 #define MM_DEFERRED_H

@@ -14,7 +14,8 @@ struct mm_range {
 struct mm_config {
 	/*
 	 * The frame table: one zeroed record per machine frame, index = mfn. Only
-	 * the parts that cover `ram` need to be backed by memory.
+	 * the parts that cover RAM need to be backed by memory, rounded out to
+	 * whole 2 MiB of RAM (the buddy allocator looks that far).
 	 */
 	struct frame *frames;
 	uint64_t nr_frames; /* highest frame of RAM + 1 */

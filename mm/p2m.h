@@ -58,6 +58,9 @@ static inline uint64_t *p2m_at(struct space *s, struct p2m_cursor *c, gfn_t gfn)
  * gfn, not a pointer, between two holds of the lock. */
 gfn_t p2m_next_locked(struct space *s, gfn_t from);
 
+/* p2m_lookup with the lock held already. */
+struct p2m_view p2m_lookup_locked(struct space *s, gfn_t gfn);
+
 /* Whether gfn lies where RAM was promised at the start. */
 static inline bool p2m_is_ram(const struct space *s, gfn_t gfn)
 {
@@ -97,9 +100,13 @@ uint64_t *p2m_make(struct space *s, gfn_t gfn) must_check;
  */
 bool p2m_split(struct space *s, gfn_t gfn);
 
-/* The root for the CPU, and table frames (p2m_table.c). */
+/* The level-2 entry over gfn, whatever it says; makes the tables above. NULL: no table frame. */
+uint64_t *p2m_make_large(struct space *s, gfn_t gfn) must_check;
+
+/* Table frames from the space's pool, zeroed; promised: see p2m_table.c. */
 mfn_t p2m_table_alloc(struct space *s, bool promised) must_check;
-void p2m_table_release(struct space *s, mfn_t table);
+/* Back into the pool: nothing points at it any more, and that is flushed. */
+void p2m_table_release(struct space *s, mfn_t table, bool promised);
 
 /* ---- what a merge does to one small page (p2m_share.c) ---- */
 
@@ -123,6 +130,9 @@ bool p2m_protected(struct space *s, gfn_t gfn, mfn_t mfn);
 
 /* Give up: make the protected leaf writable again. No flush needed. */
 void p2m_unprotect(struct space *s, gfn_t gfn);
+
+/* The same for a small private leaf at e; accessed and dirty bits stay. */
+void p2m_allow_write(uint64_t *e);
 
 /*
  * The protected private frame of gfn is about to become a shared one with this leaf as its

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The audit: walks every p2m and every frame record and checks the invariants
+ * of docs/invariants.md. It trusts no running counter: it counts again.
+ * Nobody else is in mm/ meanwhile, so it may use the counts of shared frames as
+ * its scratch memory: each leaf takes one off, what is left over is wrong, and a
+ * second walk puts them back exactly (also when they were wrong: the
+ * arithmetic wraps both ways).
+ *
+ * Invariant 9 (each guest reads what it last wrote) is not visible in any state;
+ * the model test and the guests check it.
+ */
+#include "mm/buddy.h"
+#include "mm/fund.h"
+#include "mm/hash.h"
+#include "mm/p2m.h"
+#include "mm/ranges.h"
+
+struct audit {
+	struct audit_report r;
+	uint64_t kinds[FRAME_KINDS];
+	uint64_t shared_mappings; /* over all spaces */
+	uint64_t debt;            /* with shared frames of count one as held alone */
+	uint64_t entries_shared;  /* in the index */
+	struct space *s;          /* the space that is walked */
+	struct space_stats seen;  /* its counters, counted again */
+	uint64_t alone;           /* its shared mappings with a count of one */
+	uint64_t touched;         /* its pages of promised RAM that are not untouched */
+	uint64_t tables;          /* its page tables in the tree */
+};
+
+/* ---- sentences ---- */
+
+static char *audit_number(char *to, char *end, uint64_t n)
+{
+	char digits[20];
+	unsigned i = 0;
+
+	do
+		digits[i++] = (char)('0' + n % 10);
+	while (n /= 10);
+	while (i > 0 && to < end)
+		*to++ = digits[--i];
+	return to;
+}
+
+/* Each '#' of the text stands for a number, in order. */
+static void audit_sentence(char *to, size_t bytes, const char *text, const uint64_t *numbers)
+{
+	char *end = to + bytes - 1;
+
+	for (; *text && to < end; text++) {
+		if (*text == '#')
+			to = audit_number(to, end, *numbers++);
+		else
+			*to++ = *text;
+	}
+	*to = 0;
+}
+
+static void audit_check_numbers(struct audit *a, bool ok, const char *text, const uint64_t *numbers)
+{
+	a->r.checks++;
+	if (ok)
+		return;
+	if (a->r.failures++ == 0)
+		audit_sentence(a->r.first, sizeof(a->r.first), text, numbers);
+}
+
+#define CHECK(a, ok, text, ...) audit_check_numbers(a, ok, text, (const uint64_t[]){__VA_ARGS__})
+
+/* ---- one leaf ---- */
+
+static void audit_private(struct audit *a, gfn_t gfn, mfn_t mfn)
+{
+	struct frame *f = frame_at(mfn);
+
+	CHECK(a, frame_kind(f) == FRAME_PRIVATE,
+	      "invariant 8: domain #, guest frame # maps frame #, which is no guest page (kind #)",
+	      a->s->domid, gfn.n, mfn.n, frame_kind(f));
+	/* One owner and one guest frame in the record: so at most one leaf can be right. */
+	CHECK(a, frame_owner(f) == a->s->domid && frame_slot(f) == gfn.n,
+	      "invariant 4: domain #, guest frame # maps frame #, which belongs to domain #, "
+	      "guest frame #",
+	      a->s->domid, gfn.n, mfn.n, frame_owner(f), frame_slot(f));
+	a->seen.private_pages++;
+}
+
+static void audit_shared(struct audit *a, gfn_t gfn, mfn_t mfn)
+{
+	struct frame *f = frame_at(mfn);
+
+	CHECK(a, frame_kind(f) == FRAME_SHARED,
+	      "invariant 8: domain #, guest frame # shares frame #, which is not shared (kind #)",
+	      a->s->domid, gfn.n, mfn.n, frame_kind(f));
+	CHECK(a, frame_owner(f) == a->s->share_group,
+	      "invariant 4: domain #, guest frame # shares frame # of group #, not its own",
+	      a->s->domid, gfn.n, mfn.n, frame_owner(f));
+	if (frame_kind(f) == FRAME_SHARED)
+		atomic_fetch_sub_explicit(&f->slot, 1, memory_order_relaxed);
+	a->seen.shared_mappings++;
+}
+
+static void audit_foreign(struct audit *a, gfn_t gfn, mfn_t mfn)
+{
+	struct frame *f = frame_at(mfn);
+
+	CHECK(a, frame_kind(f) == FRAME_SERVICE && frame_owner(f) == a->s->domid,
+	      "invariant 8: domain #, guest frame # maps frame #, no service frame of its own "
+	      "(kind #)",
+	      a->s->domid, gfn.n, mfn.n, frame_kind(f));
+	a->seen.foreign++;
+}
+
+/* A read-only leaf by its type; private ones may be writable. */
+static void audit_leaf(struct audit *a, gfn_t gfn, const struct p2m_view *v)
+{
+	bool private = v->type == P2M_PRIVATE || v->type == P2M_FOREIGN;
+
+	CHECK(a, private || !(v->access & PTE_W),
+	      "invariant 3: domain #, guest frame # can write frame #, which is shared",
+	      a->s->domid, gfn.n, v->mfn.n);
+	switch (v->type) {
+	case P2M_PRIVATE:
+		audit_private(a, gfn, v->mfn);
+		break;
+	case P2M_SHARED:
+		audit_shared(a, gfn, v->mfn);
+		break;
+	case P2M_FOREIGN:
+		audit_foreign(a, gfn, v->mfn);
+		break;
+	case P2M_ZERO:
+		a->seen.zero_mappings++;
+		break;
+	case P2M_ONES:
+		a->seen.ones_mappings++;
+		break;
+	default:
+		CHECK(a, mfn_eq(v->mfn, zero_frame()),
+		      "invariant 8: domain #, guest frame # was never written, but maps frame #",
+		      a->s->domid, gfn.n, v->mfn.n);
+		a->seen.untouched_mapped++;
+	}
+}
+
+static void audit_entry(struct audit *a, gfn_t gfn)
+{
+	struct p2m_view v = p2m_lookup_locked(a->s, gfn);
+
+	a->touched += v.type != P2M_UNTOUCHED && p2m_is_ram(a->s, gfn);
+	if (v.type == P2M_BALLOONED) {
+		CHECK(a, !mfn_valid(v.mfn),
+		      "invariant 6: domain #, guest frame # is ballooned but maps frame #",
+		      a->s->domid, gfn.n, v.mfn.n);
+		a->seen.ballooned++;
+		return;
+	}
+	if (!mfn_valid(v.mfn))
+		return;
+	if (v.mfn.n >= mm.nr_frames) {
+		CHECK(a, false, "invariant 8: domain #, guest frame # maps frame #, beyond memory",
+		      a->s->domid, gfn.n, v.mfn.n);
+		return;
+	}
+	if (v.large && gfn.n % LARGE_PAGES == 0)
+		a->seen.large_leaves++;
+	audit_leaf(a, gfn, &v);
+}
+
+/* ---- one space ---- */
+
+static void audit_each(struct space *s, void (*f)(struct audit *a, gfn_t gfn), struct audit *a)
+{
+	a->s = s;
+	p2m_lock(s);
+	for (gfn_t g = p2m_next_locked(s, GFN(0)); g.n < GFN_LIMIT;
+	     g = p2m_next_locked(s, GFN(g.n + 1)))
+		f(a, g);
+	p2m_unlock(s);
+}
+
+static void audit_count_alone(struct audit *a, gfn_t gfn)
+{
+	struct p2m_view v = p2m_lookup_locked(a->s, gfn);
+
+	a->alone += v.type == P2M_SHARED && frame_slot(frame_at(v.mfn)) == 1;
+}
+
+static void audit_restore(struct audit *a, gfn_t gfn)
+{
+	struct p2m_view v = p2m_lookup_locked(a->s, gfn);
+
+	if (v.type == P2M_SHARED && v.mfn.n < mm.nr_frames &&
+	    frame_kind(frame_at(v.mfn)) == FRAME_SHARED)
+		atomic_fetch_add_explicit(&frame_at(v.mfn)->slot, 1, memory_order_relaxed);
+}
+
+static void audit_counter(struct audit *a, const char *text, uint64_t running, uint64_t counted)
+{
+	CHECK(a, running == counted, text, a->s->domid, running, counted);
+}
+
+static void audit_counters(struct audit *a)
+{
+	const struct space_stats *run = &a->s->stats, *seen = &a->seen;
+	uint64_t alive =
+	    seen->private_pages + seen->shared_mappings + seen->zero_mappings + seen->ones_mappings;
+
+	audit_counter(a, "invariant 7: domain # counts # private pages, a walk finds #",
+	              run->private_pages, seen->private_pages);
+	audit_counter(a, "invariant 7: domain # counts # shared mappings, a walk finds #",
+	              run->shared_mappings, seen->shared_mappings);
+	audit_counter(a, "invariant 7: domain # counts # mappings merged with zero, a walk finds #",
+	              run->zero_mappings, seen->zero_mappings);
+	audit_counter(a, "invariant 7: domain # counts # mappings merged with ones, a walk finds #",
+	              run->ones_mappings, seen->ones_mappings);
+	audit_counter(a, "invariant 7: domain # counts # untouched mapped pages, a walk finds #",
+	              run->untouched_mapped, seen->untouched_mapped);
+	audit_counter(a, "invariant 7: domain # counts # ballooned pages, a walk finds #",
+	              run->ballooned, seen->ballooned);
+	audit_counter(a, "invariant 7: domain # counts # foreign pages, a walk finds #",
+	              run->foreign, seen->foreign);
+	audit_counter(a, "invariant 7: domain # counts # large leaves, a walk finds #",
+	              run->large_leaves, seen->large_leaves);
+	audit_counter(a, "invariant 7: domain # counts # untouched pages, a walk finds #",
+	              run->untouched, a->s->low_pages + a->s->high_pages - a->touched);
+	audit_counter(a, "invariant 7: domain # has # pages, a walk finds #", a->s->memory_pages,
+	              alive + run->untouched);
+	audit_counter(a, "invariant 7: domain # is funded for # private pages, a walk finds #",
+	              a->s->held, seen->private_pages);
+}
+
+/* The tree's own tables, from the root down. */
+static void audit_tables(struct audit *a, mfn_t table, unsigned level)
+{
+	const uint64_t *e = env_frame(table);
+	struct frame *f = frame_at(table);
+
+	CHECK(a, frame_kind(f) == FRAME_TABLE && frame_owner(f) == a->s->domid,
+	      "invariant 8: domain # walks frame # as a page table, which is none of its (kind #)",
+	      a->s->domid, table.n, frame_kind(f));
+	a->tables++;
+	for (unsigned i = 0; level > 1 && i < LARGE_PAGES; i++)
+		if (pte_kind(p2m_entry_get(&e[i]), level) == PTE_TABLE)
+			audit_tables(a, mm.format->frame(p2m_entry_get(&e[i]), level), level - 1);
+}
+
+static void audit_space(struct audit *a, struct space *s)
+{
+	uint64_t held;
+
+	a->debt += mfn_valid(s->root) ? 0 : s->min_pages;
+	if (!mfn_valid(s->root))
+		return;
+	a->seen = (struct space_stats){0};
+	a->alone = a->touched = a->tables = 0;
+	audit_each(s, audit_count_alone, a);
+	audit_each(s, audit_entry, a);
+	if (!s->dying) /* one that is being taken down has no RAM any more, but its config */
+		audit_counters(a);
+	audit_tables(a, s->root, mm.format->levels);
+	audit_counter(a, "invariant 7: domain # counts # table frames, a walk finds #",
+	              s->stats.table_frames, a->tables + s->table_pool_pages);
+	a->shared_mappings += a->seen.shared_mappings;
+	held = a->seen.private_pages + a->alone;
+	a->debt += s->min_pages > held ? s->min_pages - held : 0;
+}
+
+/* ---- frames ---- */
+
+static void audit_frame(struct audit *a, mfn_t mfn)
+{
+	struct frame *f = frame_at(mfn);
+	enum frame_kind kind = frame_kind(f);
+
+	CHECK(a, kind < FRAME_KINDS, "invariant 1: frame # is of no kind (#)", mfn.n, kind);
+	if (kind >= FRAME_KINDS)
+		return;
+	a->kinds[kind]++;
+	if (kind != FRAME_SHARED)
+		return;
+	CHECK(a, frame_slot(f) == 0,
+	      "invariant 2: shared frame # counts more or fewer mappings than there are leaves "
+	      "(off by # modulo 2^32)",
+	      mfn.n, frame_slot(f));
+	CHECK(a, frame_flag(f, FRAME_INDEXED), "invariant 5: shared frame # is not in the index",
+	      mfn.n);
+}
+
+static void audit_frames(struct audit *a)
+{
+	static const char *const text =
+	    "invariant 1: # frames of kind # are counted, a walk finds #";
+	uint64_t ours = 0;
+
+	for (mfn_t m = ranges_next(MFN(0)); mfn_valid(m); m = ranges_next(MFN(m.n + 1))) {
+		audit_frame(a, m);
+		ours++;
+	}
+	/* Frames without a record of ours are reserved by definition. */
+	a->kinds[FRAME_RESERVED] += mm.nr_frames - ours;
+	for (unsigned k = 0; k < FRAME_KINDS; k++)
+		CHECK(a, counter_read(&mm.kinds[k]) == a->kinds[k], text,
+		      counter_read(&mm.kinds[k]), k, a->kinds[k]);
+}
+
+static void audit_free(struct audit *a)
+{
+	struct fund_view v = fund_look();
+	uint64_t listed;
+
+	lock_take(&mm.free_lock, LOCK_FREE);
+	listed = buddy_walk();
+	lock_drop(&mm.free_lock, LOCK_FREE);
+	CHECK(
+	    a, listed == v.free && listed == a->kinds[FRAME_FREE],
+	    "invariant 1: # frames are counted free, # are in the lists, # say that they are free",
+	    v.free, listed, a->kinds[FRAME_FREE]);
+	CHECK(a, v.free >= v.debt, "invariant 11: # frames are free, the running debt is #", v.free,
+	      v.debt);
+	CHECK(a, v.free >= a->debt, "invariant 11: # frames are free, but # are guaranteed", v.free,
+	      a->debt);
+}
+
+/* ---- sharing as a whole ---- */
+
+static void audit_index_entry(mfn_t mfn, void *arg)
+{
+	struct audit *a = arg;
+	struct frame *f = frame_at(mfn);
+
+	CHECK(a, frame_kind(f) == FRAME_SHARED || frame_kind(f) == FRAME_PRIVATE,
+	      "invariant 5: frame # of kind # is in the index", mfn.n, frame_kind(f));
+	if (frame_kind(f) != FRAME_SHARED)
+		return;
+	a->entries_shared++;
+	CHECK(a, hash_fingerprint(env_frame(mfn), frame_owner(f)) == f->fingerprint,
+	      "invariant 5: shared frame # has a content that its fingerprint # does not fit",
+	      mfn.n, f->fingerprint);
+}
+
+static void audit_sharing(struct audit *a)
+{
+	uint64_t frames = a->kinds[FRAME_SHARED];
+
+	index_each(audit_index_entry, a);
+	CHECK(a, a->entries_shared == frames,
+	      "invariant 5: # shared frames, but # shared entries in the index", frames,
+	      a->entries_shared);
+	CHECK(a, counter_read(&mm.count.shared_mappings) == a->shared_mappings,
+	      "invariant 10: # mappings of shared frames are counted, a walk finds #",
+	      counter_read(&mm.count.shared_mappings), a->shared_mappings);
+	CHECK(a, a->shared_mappings >= frames,
+	      "invariant 10: # mappings of # shared frames save less than nothing",
+	      a->shared_mappings, frames);
+}
+
+struct audit_report mm_audit(void)
+{
+	struct audit a = {0};
+
+	for (domid_t d = 1; d < MM_MAX_SPACES; d++)
+		if (space_find(d))
+			audit_space(&a, space_find(d));
+	audit_frames(&a);
+	for (domid_t d = 1; d < MM_MAX_SPACES; d++)
+		if (space_find(d) && mfn_valid(space_find(d)->root))
+			audit_each(space_find(d), audit_restore, &a);
+	audit_free(&a);
+	audit_sharing(&a);
+	return a.r;
+}

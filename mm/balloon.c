@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The balloon: a guest gives pages back and takes them again.
+ *
+ * Out: each leaf becomes a soft "ballooned" entry; then one flush for the whole
+ * batch; then the frames go. A private frame is scrubbed and freed, a shared one loses a
+ * count: neither allocates, so giving back can never fail for want of memory, which is just
+ * when it is needed. The table under a large leaf comes from the space's pool.
+ *
+ * In: only where nothing is mapped, so no flush. The page comes back zeroed; a
+ * frame that was scrubbed when it was given back need not be zeroed again.
+ *
+ * A batch holds the p2m lock for at most DEFERRED_MAX pages at a time.
+ */
+#include "mm/balloon.h"
+#include "mm/flush.h"
+#include "mm/fund.h"
+#include "mm/p2m_table.h"
+#include "mm/pin.h"
+#include "mm/populate.h"
+
+void balloon_unmap(struct space *s, gfn_t gfn, uint64_t *e, uint64_t value, struct deferred *d)
+{
+	uint64_t old = p2m_entry_exchange(e, value);
+	mfn_t mfn;
+
+	switch (p2m_type_of(s, gfn, old, 1)) {
+	case P2M_PRIVATE:
+		s->stats.private_pages--;
+		break;
+	case P2M_SHARED:
+		s->stats.shared_mappings--;
+		atomic_fetch_sub_explicit(&mm.count.shared_mappings, 1, memory_order_relaxed);
+		break;
+	case P2M_ZERO:
+		s->stats.zero_mappings--;
+		break;
+	case P2M_ONES:
+		s->stats.ones_mappings--;
+		break;
+	case P2M_UNTOUCHED:
+		s->stats.untouched--;
+		if (!old)
+			return;
+		s->stats.untouched_mapped--;
+		break;
+	default:
+		env_panic("mm/balloon.c: guest frame %#llx is no RAM", (unsigned long long)gfn.n);
+	}
+	mfn = mm.format->frame(old, 1);
+	deferred_add(d, mfn);
+}
+
+/* ---- out ---- */
+
+/* The level-1 entry of a page that may go: RAM of any type, not pinned. Else NULL. */
+static uint64_t *balloon_can_go(struct space *s, struct p2m_cursor *c, gfn_t gfn)
+{
+	uint64_t *e, v;
+
+	if (gfn.n >= GFN_LIMIT)
+		return NULL;
+	e = p2m_at(s, c, gfn);
+	if (!e) {
+		enum p2m_type type = p2m_lookup_locked(s, gfn).type;
+
+		if (type != P2M_PRIVATE && type != P2M_UNTOUCHED)
+			return NULL;
+		if (pin_in_range(s, gfn, 1))
+			return NULL;
+		return p2m_make(s, gfn); /* splits a large leaf */
+	}
+	v = p2m_entry_get(e);
+	switch (pte_kind(v, 1)) {
+	case PTE_LEAF:
+		if (mm.format->sw(v) & PTE_SW_FOREIGN)
+			return NULL;
+		return frame_flag(frame_at(mm.format->frame(v, 1)), FRAME_PINNED) ? NULL : e;
+	case PTE_EMPTY:
+		return p2m_is_ram(s, gfn) ? e : NULL;
+	default:
+		return NULL;
+	}
+}
+
+static uint64_t balloon_out_batch(struct space *s, const gfn_t *gfns, uint64_t n)
+{
+	uint64_t hole = mm.format->soft(P2M_SOFT_BALLOONED), done = 0, generation;
+	struct p2m_cursor c = {0};
+	struct deferred d;
+
+	deferred_init(&d, s);
+	p2m_lock(s);
+	for (; done < n && !s->dying; done++) {
+		uint64_t *e = balloon_can_go(s, &c, gfns[done]);
+
+		if (!e)
+			break;
+		balloon_unmap(s, gfns[done], e, hole, &d);
+	}
+	s->stats.ballooned += done;
+	s->memory_pages -= done;
+	generation = deferred_seal(&d);
+	p2m_unlock(s);
+	deferred_finish(&d, generation);
+	return done;
+}
+
+/* A whole large leaf goes: a table full of holes takes its place. */
+static void balloon_out_leaf(struct space *s, gfn_t first, uint64_t *e, struct deferred *d)
+{
+	mfn_t table = p2m_table_alloc(s, p2m_table_promised(s, first, 1));
+	uint64_t *children, old;
+
+	ASSERT(mfn_valid(table)); /* set aside while the large leaf is there */
+	children = env_frame(table);
+	for (unsigned i = 0; i < LARGE_PAGES; i++)
+		children[i] = mm.format->soft(P2M_SOFT_BALLOONED);
+	old = p2m_entry_exchange(e, mm.format->table(table));
+	deferred_add_large(d, mm.format->frame(old, 2));
+	s->stats.large_leaves--;
+	s->stats.private_pages -= LARGE_PAGES;
+}
+
+static bool balloon_large_can_go(struct space *s, gfn_t first)
+{
+	for (unsigned i = 0; i < LARGE_PAGES; i++) {
+		enum p2m_type t = p2m_lookup_locked(s, GFN(first.n + i)).type;
+
+		if (t == P2M_NONE || t == P2M_BALLOONED || t == P2M_FOREIGN)
+			return false;
+	}
+	return !pin_in_range(s, first, LARGE_PAGES);
+}
+
+static bool balloon_out_large(struct space *s, gfn_t first)
+{
+	struct p2m_cursor c = {0};
+	struct p2m_slot p;
+	struct deferred d;
+	uint64_t generation;
+	bool ok;
+
+	deferred_init(&d, s);
+	p2m_lock(s);
+	ok = !s->dying && first.n < GFN_LIMIT && first.n % LARGE_PAGES == 0 &&
+	     balloon_large_can_go(s, first);
+	p = ok ? p2m_find(s, first) : (struct p2m_slot){0};
+	if (ok && p.entry && p.level == 2)
+		balloon_out_leaf(s, first, p.entry, &d);
+	else
+		for (unsigned i = 0; ok && i < LARGE_PAGES; i++) {
+			gfn_t gfn = GFN(first.n + i);
+
+			balloon_unmap(s, gfn, balloon_can_go(s, &c, gfn),
+			              mm.format->soft(P2M_SOFT_BALLOONED), &d);
+		}
+	s->stats.ballooned += ok ? LARGE_PAGES : 0;
+	s->memory_pages -= ok ? LARGE_PAGES : 0;
+	generation = deferred_seal(&d);
+	p2m_unlock(s);
+	deferred_finish(&d, generation);
+	return ok;
+}
+
+uint64_t balloon_out(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order)
+{
+	uint64_t done = 0, went = 0;
+
+	if (order == LARGE_ORDER) {
+		while (done < n && balloon_out_large(s, gfns[done]))
+			done++;
+		return done;
+	}
+	while (order == 0 && done < n) {
+		uint64_t batch = min_u64(n - done, DEFERRED_MAX);
+
+		went = balloon_out_batch(s, gfns + done, batch);
+		done += went;
+		if (went < batch)
+			break;
+	}
+	return done;
+}
+
+/* ---- in ---- */
+
+/* The entry where a page may come back: a hole, or nothing at all outside of promised RAM. */
+static uint64_t *balloon_hole(struct space *s, struct p2m_cursor *c, gfn_t gfn)
+{
+	uint64_t *e;
+
+	if (gfn.n >= GFN_LIMIT || s->memory_pages >= s->max_pages)
+		return NULL;
+	e = p2m_at(s, c, gfn);
+	if (e && pte_kind(p2m_entry_get(e), 1) == PTE_SOFT)
+		return e;
+	if ((e && p2m_entry_get(e)) || p2m_is_ram(s, gfn))
+		return NULL;
+	if (!e && p2m_find(s, gfn).entry)
+		return NULL; /* a large leaf */
+	return p2m_make(s, gfn);
+}
+
+static bool balloon_in_one(struct space *s, struct p2m_cursor *c, gfn_t gfn)
+{
+	uint64_t *e = balloon_hole(s, c, gfn);
+	bool clean;
+	mfn_t mfn;
+
+	if (!e)
+		return false;
+	mfn = fund_take(s, gfn, FUND_POPULATE, &clean);
+	if (!mfn_valid(mfn))
+		return false;
+	if (!clean)
+		env_page_zero(env_frame(mfn));
+	s->stats.ballooned -= p2m_entry_get(e) != 0;
+	p2m_entry_set(e, mm.format->leaf(mfn, 1, PTE_R | PTE_W | PTE_X, 0));
+	s->stats.private_pages++;
+	s->stats.populates++;
+	s->memory_pages++;
+	return true;
+}
+
+static uint64_t balloon_in_batch(struct space *s, const gfn_t *gfns, uint64_t n)
+{
+	struct p2m_cursor c = {0};
+	uint64_t done = 0;
+
+	p2m_lock(s);
+	while (done < n && !s->dying && balloon_in_one(s, &c, gfns[done]))
+		done++;
+	p2m_unlock(s);
+	return done;
+}
+
+/* 512 pages one by one, all or none. */
+static bool balloon_in_small(struct space *s, gfn_t first)
+{
+	gfn_t gfns[LARGE_PAGES];
+	uint64_t done;
+
+	for (unsigned i = 0; i < LARGE_PAGES; i++)
+		gfns[i] = GFN(first.n + i);
+	done = balloon_in_batch(s, gfns, LARGE_PAGES);
+	if (done == LARGE_PAGES)
+		return true;
+	done -= balloon_out_batch(s, gfns, done);
+	ASSERT(done == 0 || s->dying);
+	return false;
+}
+
+static bool balloon_in_large(struct space *s, gfn_t first)
+{
+	bool ok = first.n % LARGE_PAGES == 0 && first.n < GFN_LIMIT, promised;
+
+	p2m_lock(s);
+	ok = ok && !s->dying && s->memory_pages + LARGE_PAGES <= s->max_pages;
+	promised = ok && p2m_table_promised(s, first, 1);
+	for (unsigned i = 0; promised && i < LARGE_PAGES; i++)
+		promised = p2m_lookup_locked(s, GFN(first.n + i)).type == P2M_BALLOONED;
+	promised = promised && populate_large(s, first) == MM_OK;
+	if (promised) {
+		s->stats.ballooned -= LARGE_PAGES;
+		s->memory_pages += LARGE_PAGES;
+	}
+	p2m_unlock(s);
+	return promised || (ok && balloon_in_small(s, first));
+}
+
+uint64_t balloon_in(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order)
+{
+	uint64_t done = 0, came = 0;
+
+	if (order == LARGE_ORDER) {
+		while (done < n && balloon_in_large(s, gfns[done]))
+			done++;
+		return done;
+	}
+	while (order == 0 && done < n) {
+		uint64_t batch = min_u64(n - done, DEFERRED_MAX);
+
+		came = balloon_in_batch(s, gfns + done, batch);
+		done += came;
+		if (came < batch)
+			break;
+	}
+	return done;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Copy on write: a write to a page that is not the domain's own becomes one.
+ *
+ *	never touched		populate.c: a zeroed frame
+ *	protected for a merge	writable again; the merge will notice and give up
+ *	shared, count one	taken over in place: the index entry goes, under the
+ *				bucket lock, before the leaf becomes writable
+ *	shared or constant	broken: copy -> switch the leaf -> flush -> only then
+ *				the old frame loses its count
+ *
+ * The copy is made while the leaf is still read-only, so no write can be lost;
+ * the leaf is switched in one write; and a CPU of this guest that still reads
+ * the old frame reads right bytes until it is flushed, which is before anyone can write.
+ * That is why the old frame must keep its count until then.
+ *
+ * A take-over and an unprotect only add rights to the same frame: no flush. A CPU
+ * with the old translation faults once more and is told to go on.
+ */
+#include "mm/cow.h"
+#include "mm/flush.h"
+#include "mm/fund.h"
+#include "mm/populate.h"
+
+/* A walk of guest page tables wrote here: keep the page out of merging, longer each time. */
+static void cow_mark_guest_table(mfn_t mfn, unsigned old_age)
+{
+	struct frame *f = frame_at(mfn);
+	unsigned top = FRAME_AGE_MASK >> FRAME_AGE_SHIFT;
+
+	frame_set_age(f, old_age < top ? old_age + 1 : top);
+	frame_set_flag(f, FRAME_GUEST_TABLE);
+}
+
+static void cow_unmap_counted(struct space *s, mfn_t old)
+{
+	if (mfn_eq(old, zero_frame())) {
+		s->stats.zero_mappings--;
+	} else if (mfn_eq(old, ones_frame())) {
+		s->stats.ones_mappings--;
+	} else {
+		s->stats.shared_mappings--;
+		atomic_fetch_sub_explicit(&mm.count.shared_mappings, 1, memory_order_relaxed);
+	}
+}
+
+/* The last reference: the shared frame becomes ours, where it is. */
+static void cow_take_over(struct space *s, mfn_t mfn, uint64_t *e)
+{
+	fund_hold(s);
+	frame_count(FRAME_SHARED, FRAME_PRIVATE, 1);
+	frame_set_flag(frame_at(mfn), FRAME_STALE);
+	p2m_allow_write(e);
+	cow_unmap_counted(s, mfn);
+	s->stats.private_pages++;
+	s->stats.take_overs++;
+}
+
+static void cow_fill(mfn_t to, mfn_t from, bool clean)
+{
+	if (!mfn_eq(from, zero_frame()))
+		env_page_copy(env_frame(to), env_frame(from));
+	else if (!clean)
+		env_page_zero(env_frame(to));
+}
+
+/* A frame of our own in the place of a shared or constant one. */
+static enum mm_status cow_copy(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *out)
+{
+	const struct pte_format *f = mm.format;
+	uint64_t v = p2m_entry_get(e), generation;
+	mfn_t old = f->frame(v, 1), new;
+	bool clean;
+
+	new = fund_take(s, gfn, FUND_BREAK, &clean);
+	if (!mfn_valid(new))
+		return MM_NOMEM;
+	cow_fill(new, old, clean);
+	env_point(POINT_BREAK_COPIED);
+	p2m_entry_exchange(e, f->leaf(new, 1, f->access(v) | PTE_W, 0));
+	env_point(POINT_BREAK_SWITCHED);
+	generation = flush_begin(s);
+	cow_unmap_counted(s, old);
+	s->stats.private_pages++;
+	s->stats.breaks++;
+	deferred_free(s, old, generation);
+	*out = new;
+	return MM_OK;
+}
+
+static enum mm_status cow_break(struct space *s, gfn_t gfn, uint64_t *e, bool guest_walk,
+                                mfn_t *out)
+{
+	mfn_t old = mm.format->frame(p2m_entry_get(e), 1);
+	struct frame *f = frame_at(old);
+	unsigned age = frame_age(f);
+	enum mm_status st = MM_OK;
+
+	if (frame_kind(f) == FRAME_SHARED && index_take_over(old, s->domid, gfn)) {
+		cow_take_over(s, old, e);
+		*out = old;
+	} else {
+		st = cow_copy(s, gfn, e, out);
+	}
+	if (st == MM_OK && guest_walk) {
+		cow_mark_guest_table(*out, age);
+		s->stats.table_breaks++;
+	}
+	return st;
+}
+
+static enum mm_status cow_unprotect(struct space *s, uint64_t *e, bool guest_walk, mfn_t *out)
+{
+	*out = mm.format->frame(p2m_entry_get(e), 1);
+	p2m_allow_write(e);
+	/* A write is coming; where the CPU sets no dirty bits nobody else would tell. */
+	frame_set_flag(frame_at(*out), FRAME_STALE);
+	if (guest_walk)
+		cow_mark_guest_table(*out, frame_age(frame_at(*out)));
+	s->stats.unprotects++;
+	return MM_OK;
+}
+
+static enum mm_status cow_leaf(struct space *s, gfn_t gfn, struct p2m_slot p, bool guest_walk,
+                               mfn_t *out)
+{
+	uint64_t v = p2m_entry_get(p.entry);
+	unsigned sw;
+
+	*out = pte_frame(v, p.level, gfn);
+	if (mm.format->access(v) & PTE_W)
+		return MM_OK;
+	ASSERT(p.level == 1); /* large leaves are always writable */
+	sw = mm.format->sw(v);
+	if (sw & PTE_SW_SHARED)
+		return cow_break(s, gfn, p.entry, guest_walk, out);
+	if (sw & PTE_SW_UNTOUCHED)
+		return populate_page(s, gfn, out);
+	if (sw & PTE_SW_PROTECTED)
+		return cow_unprotect(s, p.entry, guest_walk, out);
+	return MM_INVAL;
+}
+
+enum mm_status cow_writable(struct space *s, gfn_t gfn, bool guest_walk, mfn_t *out)
+{
+	struct p2m_slot p;
+	enum pte_kind kind;
+
+	if (gfn.n >= GFN_LIMIT || s->dying)
+		return MM_NORAM;
+	p = p2m_find(s, gfn);
+	kind = p.entry ? pte_kind(p2m_entry_get(p.entry), p.level) : PTE_EMPTY;
+	if (kind == PTE_LEAF)
+		return cow_leaf(s, gfn, p, guest_walk, out);
+	if (kind == PTE_EMPTY && p2m_is_ram(s, gfn))
+		return populate_page(s, gfn, out);
+	return MM_NORAM;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Giving up frames that were mapped, after the flush: see deferred.h. */
+#include "mm/deferred.h"
+#include "mm/core.h"
+#include "mm/flush.h"
+#include "mm/fund_batch.h"
+#include "mm/index.h"
+
+void deferred_init(struct deferred *d, struct space *s)
+{
+	d->space = s;
+	d->n = 0;
+}
+
+void deferred_add(struct deferred *d, mfn_t mfn)
+{
+	struct frame *f = frame_at(mfn);
+
+	ASSERT(d->n < DEFERRED_MAX);
+	if (frame_kind(f) == FRAME_PRIVATE && frame_flag(f, FRAME_INDEXED))
+		index_remove(mfn);
+	d->frames[d->n++] = (uint32_t)mfn.n;
+}
+
+void deferred_add_large(struct deferred *d, mfn_t mfn)
+{
+	for (unsigned i = 0; i < LARGE_PAGES; i++)
+		if (frame_flag(frame_at(MFN(mfn.n + i)), FRAME_INDEXED))
+			index_remove(MFN(mfn.n + i));
+	frame_set_flag(frame_at(mfn), LARGE_ORDER << FRAME_ORDER_SHIFT);
+	ASSERT(d->n < DEFERRED_MAX);
+	d->frames[d->n++] = (uint32_t)mfn.n;
+}
+
+uint64_t deferred_seal(struct deferred *d)
+{
+	return d->n ? flush_begin(d->space) : 0;
+}
+
+void shared_put(mfn_t mfn)
+{
+	if (index_put(mfn))
+		fund_give_shared(mfn);
+}
+
+/* Give up one frame at once, unless it is a single private one: then return true. */
+static bool deferred_give_other(struct space *s, mfn_t mfn)
+{
+	struct frame *f = frame_at(mfn);
+
+	switch (frame_kind(f)) {
+	case FRAME_PRIVATE:
+		if (!frame_flag(f, FRAME_ORDER_MASK))
+			return true;
+		fund_give(s, mfn, LARGE_ORDER);
+		return false;
+	case FRAME_SHARED:
+		shared_put(mfn);
+		return false;
+	case FRAME_CONSTANT:
+	case FRAME_SERVICE: /* stays allocated: it was only unmapped */
+		return false;
+	default:
+		env_panic("mm/deferred.c: frame %#llx of kind %u was mapped",
+		          (unsigned long long)mfn.n, frame_kind(f));
+	}
+}
+
+void deferred_finish(struct deferred *d, uint64_t generation)
+{
+	unsigned kept = 0;
+
+	if (d->n == 0)
+		return;
+	flush_wait(d->space, generation);
+	for (unsigned i = 0; i < d->n; i++)
+		if (deferred_give_other(d->space, MFN(d->frames[i])))
+			d->frames[kept++] = d->frames[i];
+	if (kept)
+		fund_give_batch(d->space, d->frames, kept);
+	d->n = 0;
+}
+
+void deferred_free(struct space *s, mfn_t mfn, uint64_t generation)
+{
+	flush_wait(s, generation);
+	if (deferred_give_other(s, mfn))
+		fund_give(s, mfn, 0);
+}

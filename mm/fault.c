@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest access that the second-level tables refused. The answer is a
+ * verdict; the vCPU is the caller's business. Two vCPUs may fault on one page
+ * at once: the second finds the leaf as it wants it, and simply goes on.
+ */
+#include "mm/cow.h"
+#include "mm/populate.h"
+
+static enum mm_verdict fault_verdict(struct space *s, enum mm_status st)
+{
+	switch (st) {
+	case MM_OK:
+		return VERDICT_RESUME;
+	case MM_NOMEM:
+		s->stats.waits++;
+		return VERDICT_WAIT;
+	case MM_INVAL:
+		return VERDICT_REFUSE;
+	default:
+		return VERDICT_DEVICE;
+	}
+}
+
+/* A read or fetch: the leaf allows it, or nobody ever wrote there, or there is no memory. */
+static enum mm_verdict fault_read(struct space *s, gfn_t gfn, unsigned access)
+{
+	struct p2m_slot p = p2m_find(s, gfn);
+	uint64_t v = p.entry ? p2m_entry_get(p.entry) : 0;
+	enum pte_kind kind = p.entry ? pte_kind(v, p.level) : PTE_EMPTY;
+
+	if (kind == PTE_LEAF) {
+		bool ok = !(access & FAULT_EXEC) || mm.format->access(v) & PTE_X;
+
+		return ok ? VERDICT_RESUME : VERDICT_REFUSE;
+	}
+	if (kind != PTE_EMPTY || !p2m_is_ram(s, gfn))
+		return VERDICT_DEVICE;
+	populate_zero(s, gfn);
+	return VERDICT_RESUME;
+}
+
+enum mm_verdict mm_fault(struct space *s, gfn_t gfn, unsigned access)
+{
+	enum mm_verdict verdict;
+	mfn_t mfn;
+
+	if (gfn.n >= GFN_LIMIT)
+		return VERDICT_DEVICE;
+	p2m_lock(s);
+	if (s->dying)
+		verdict = VERDICT_DEVICE;
+	else if (access & FAULT_WRITE)
+		verdict = fault_verdict(s, cow_writable(s, gfn, access & FAULT_GUEST_WALK, &mfn));
+	else
+		verdict = fault_read(s, gfn, access);
+	p2m_unlock(s);
+	return verdict;
+}

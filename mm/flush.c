@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The flush protocol.
+ *
+ * Each space has a generation. A change that takes rights away, or changes the
+ * frame, the level or a table, bumps it; each CPU remembers, per space, the
+ * generation up to which it has flushed (space.seen). A CPU says which space
+ * it is in guest mode with (running; NULL outside of guest mode).
+ *
+ *	entering CPU			flushing CPU
+ *	running = s			generation++
+ *	full fence			full fence
+ *	read generation,		read running: if it is s and seen < generation,
+ *	flush if it is news		kick, and wait until that is no longer so
+ *
+ * Of the two reads at least one sees the other side's store (Dekker): either
+ * the entering CPU flushes, or the flusher waits for it. `seen` is stored before
+ * the hardware flush is made, but on the way to guest mode nothing stands between
+ * the two and no guest access: the flusher may go on.
+ *
+ * The wait ends when that CPU has left guest mode, never later: it may be spinning
+ * for the p2m lock that the flusher holds. Leaving takes no lock (flush_leave
+ * is the first thing after the exit), so this cannot deadlock.
+ *
+ * env_fence is a locked instruction in the hypervisor. ThreadSanitizer does not
+ * model fences, so natively it is a sequentially consistent read-modify-write of
+ * one common word: the two are ordered by the word's modification order, and who
+ * comes second synchronizes with who came first, which is all that is used here.
+ */
+#include "mm/flush.h"
+#include "mm/core.h"
+
+struct flush_cpu {
+	struct space *_Atomic running;
+} __attribute__((aligned(64)));
+
+static struct flush_cpu flush_cpus[ENV_MAX_CPUS];
+
+void flush_space_init(struct space *s)
+{
+	/* Generation 1 is news to every CPU, as `seen` is zero. */
+	atomic_store_explicit(&s->generation, 1, memory_order_relaxed);
+	for (unsigned c = 0; c < ENV_MAX_CPUS; c++)
+		atomic_store_explicit(&s->seen[c], 0, memory_order_relaxed);
+}
+
+bool flush_enter(struct space *s)
+{
+	unsigned cpu = env_cpu();
+	uint64_t generation;
+
+	atomic_store_explicit(&flush_cpus[cpu].running, s, memory_order_relaxed);
+	env_fence();
+	generation = atomic_load_explicit(&s->generation, memory_order_acquire);
+	if (atomic_load_explicit(&s->seen[cpu], memory_order_relaxed) == generation)
+		return false;
+	atomic_store_explicit(&s->seen[cpu], generation, memory_order_release);
+	return true;
+}
+
+void flush_leave(void)
+{
+	/* Release: what the guest read and wrote came before. */
+	atomic_store_explicit(&flush_cpus[env_cpu()].running, NULL, memory_order_release);
+}
+
+uint64_t flush_begin(struct space *s)
+{
+	counter_add(&mm.count.flushes, 1);
+	return atomic_fetch_add_explicit(&s->generation, 1, memory_order_seq_cst) + 1;
+}
+
+/* Whether this CPU may still use translations of s that are older than generation. */
+static bool flush_owes(unsigned cpu, struct space *s, uint64_t generation)
+{
+	return atomic_load_explicit(&flush_cpus[cpu].running, memory_order_acquire) == s &&
+	       atomic_load_explicit(&s->seen[cpu], memory_order_acquire) < generation;
+}
+
+void flush_wait(struct space *s, uint64_t generation)
+{
+	unsigned self = env_cpu();
+
+	ASSERT(!flush_owes(self, s, generation)); /* we are not in guest mode */
+	env_fence();
+	for (unsigned cpu = 0; cpu < mm.nr_cpus; cpu++)
+		if (flush_owes(cpu, s, generation))
+			env_kick(cpu);
+	for (unsigned cpu = 0; cpu < mm.nr_cpus; cpu++)
+		while (flush_owes(cpu, s, generation))
+			env_relax();
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The p2m: from guest frame to machine frame. One radix tree a space, in the very
+ * format that the CPU walks (mm/pte_format.h), 512 entries a table:
+ *
+ *	root --> level 3 --> level 2 --+--> level 1 --> small frame
+ *	                               +--> large frame (2 MiB)
+ *
+ * Where there is no entry inside promised RAM, the page was never touched.
+ *
+ * Rule: looking never changes anything; making a table, splitting a large leaf
+ * and changing a leaf are verbs of their own. Every write goes through p2m_entry.c.
+ * The tree is read and changed under the space's p2m lock; the CPU reads it
+ * at any time, so each single write leaves a tree that says the old or the new thing.
+ */
+#include "mm/p2m.h"
+#include "mm/p2m_table.h"
+
+static unsigned p2m_index(gfn_t gfn, unsigned level)
+{
+	return (unsigned)(gfn.n >> (9 * (level - 1))) & (LARGE_PAGES - 1);
+}
+
+static uint64_t *p2m_entry_in(mfn_t table, gfn_t gfn, unsigned level)
+{
+	return (uint64_t *)env_frame(table) + p2m_index(gfn, level);
+}
+
+struct p2m_slot p2m_find(struct space *s, gfn_t gfn)
+{
+	const struct pte_format *f = mm.format;
+	unsigned level = f->levels;
+	uint64_t *e = p2m_entry_in(s->root, gfn, level);
+
+	while (level > 1) {
+		uint64_t v = p2m_entry_get(e);
+		enum pte_kind kind = f->kind(v, level);
+
+		if (kind == PTE_LEAF)
+			return (struct p2m_slot){e, level};
+		if (kind != PTE_TABLE)
+			return (struct p2m_slot){NULL, level};
+		e = p2m_entry_in(f->frame(v, level), gfn, level - 1);
+		level--;
+	}
+	return (struct p2m_slot){e, 1};
+}
+
+/* The first non-empty entry of a level-1 table at or after gfn, or the gfn after the table. */
+static gfn_t p2m_next_in_table(const uint64_t *e, gfn_t gfn, bool *found)
+{
+	for (unsigned i = p2m_index(gfn, 1); i < LARGE_PAGES; i++, gfn.n++)
+		if (p2m_entry_get(e++)) {
+			*found = true;
+			return gfn;
+		}
+	return gfn;
+}
+
+gfn_t p2m_next_locked(struct space *s, gfn_t gfn)
+{
+	while (gfn.n < GFN_LIMIT) {
+		struct p2m_slot p = p2m_find(s, gfn);
+		bool found = false;
+
+		if (p.entry && p.level > 1)
+			return gfn;
+		if (p.entry) {
+			gfn = p2m_next_in_table(p.entry, gfn, &found);
+			if (found)
+				return gfn;
+		} else { /* an empty entry at p.level: skip all that it covers */
+			uint64_t span = UINT64_C(1) << (9 * (p.level - 1));
+
+			gfn.n = align_down(gfn.n, span) + span;
+		}
+	}
+	return GFN(GFN_LIMIT);
+}
+
+gfn_t p2m_next(struct space *s, gfn_t from)
+{
+	gfn_t gfn;
+
+	p2m_lock(s);
+	gfn = p2m_next_locked(s, from);
+	p2m_unlock(s);
+	return gfn;
+}
+
+static enum p2m_type p2m_type_of_leaf(uint64_t e, unsigned level)
+{
+	unsigned sw = mm.format->sw(e);
+	mfn_t mfn;
+
+	if (sw & PTE_SW_FOREIGN)
+		return P2M_FOREIGN;
+	if (sw & PTE_SW_UNTOUCHED)
+		return P2M_UNTOUCHED;
+	if (!(sw & PTE_SW_SHARED))
+		return P2M_PRIVATE;
+	mfn = mm.format->frame(e, level);
+	if (mfn_eq(mfn, zero_frame()))
+		return P2M_ZERO;
+	return mfn_eq(mfn, ones_frame()) ? P2M_ONES : P2M_SHARED;
+}
+
+enum p2m_type p2m_type_of(struct space *s, gfn_t gfn, uint64_t e, unsigned level)
+{
+	switch (pte_kind(e, level)) {
+	case PTE_LEAF:
+		return p2m_type_of_leaf(e, level);
+	case PTE_SOFT:
+		return P2M_BALLOONED;
+	default:
+		return p2m_is_ram(s, gfn) ? P2M_UNTOUCHED : P2M_NONE;
+	}
+}
+
+struct p2m_view p2m_lookup_locked(struct space *s, gfn_t gfn)
+{
+	struct p2m_view view = {.type = P2M_NONE};
+	struct p2m_slot p;
+	uint64_t v;
+
+	if (gfn.n >= GFN_LIMIT || !mfn_valid(s->root))
+		return view;
+	p = p2m_find(s, gfn);
+	v = p.entry ? p2m_entry_get(p.entry) : 0;
+	view.type = p2m_type_of(s, gfn, v, p.level);
+	if (!p.entry || pte_kind(v, p.level) != PTE_LEAF)
+		return view;
+	view.mfn = pte_frame(v, p.level, gfn);
+	view.access = mm.format->access(v);
+	view.large = p.level > 1;
+	view.pinned = frame_flag(frame_at(view.mfn), FRAME_PINNED);
+	view.guest_table = frame_flag(frame_at(view.mfn), FRAME_GUEST_TABLE);
+	return view;
+}
+
+struct p2m_view p2m_lookup(struct space *s, gfn_t gfn)
+{
+	struct p2m_view view;
+
+	p2m_lock(s);
+	view = p2m_lookup_locked(s, gfn);
+	p2m_unlock(s);
+	return view;
+}
+
+/* ---- shape ---- */
+
+/* Fill a fresh table with 512 small leaves that say what the large one says. */
+static void p2m_fill_split(uint64_t *children, uint64_t large)
+{
+	const struct pte_format *f = mm.format;
+	uint64_t ad = large & (f->accessed_mask | f->dirty_mask);
+	unsigned access = f->access(large), sw = f->sw(large);
+	mfn_t first = f->frame(large, 2);
+
+	for (unsigned i = 0; i < LARGE_PAGES; i++)
+		children[i] = f->leaf(MFN(first.n + i), 1, access, sw) | ad;
+}
+
+static void p2m_split_at(struct space *s, gfn_t gfn, uint64_t *e)
+{
+	mfn_t table = p2m_table_alloc(s, p2m_table_promised(s, gfn, 1));
+	uint64_t v = p2m_entry_get(e);
+
+	ASSERT(mfn_valid(table)); /* the table was given back, or set aside, for the large leaf */
+	do                        /* again if the CPU has set A or D meanwhile */
+		p2m_fill_split(env_frame(table), v);
+	while (!p2m_entry_cas(e, &v, mm.format->table(table)));
+	s->stats.large_leaves--;
+	if (!(v & mm.format->dirty_mask))
+		return;
+	for (unsigned i = 0; i < LARGE_PAGES; i++)
+		frame_set_flag(frame_at(MFN(mm.format->frame(v, 2).n + i)), FRAME_STALE);
+}
+
+bool p2m_split(struct space *s, gfn_t gfn)
+{
+	struct p2m_slot p = p2m_find(s, gfn);
+
+	if (!p.entry || p.level == 1)
+		return false;
+	p2m_split_at(s, gfn, p.entry);
+	return true;
+}
+
+uint64_t *p2m_make(struct space *s, gfn_t gfn)
+{
+	const struct pte_format *f = mm.format;
+	unsigned level = f->levels;
+	mfn_t table = s->root;
+
+	for (; level > 1; level--) {
+		uint64_t *e = p2m_entry_in(table, gfn, level);
+		enum pte_kind kind = f->kind(p2m_entry_get(e), level);
+
+		if (kind == PTE_LEAF) {
+			p2m_split_at(s, gfn, e);
+		} else if (kind != PTE_TABLE) {
+			bool promised = p2m_table_promised(s, gfn, level - 1);
+
+			table = p2m_table_alloc(s, promised);
+			if (!mfn_valid(table))
+				return NULL;
+			p2m_entry_set(e, f->table(table));
+		}
+		table = f->frame(p2m_entry_get(e), level);
+	}
+	return p2m_entry_in(table, gfn, 1);
+}
+
+uint64_t *p2m_make_large(struct space *s, gfn_t gfn)
+{
+	const struct pte_format *f = mm.format;
+	mfn_t table = s->root;
+
+	for (unsigned level = f->levels; level > 2; level--) {
+		uint64_t *e = p2m_entry_in(table, gfn, level);
+
+		if (f->kind(p2m_entry_get(e), level) != PTE_TABLE) {
+			bool promised = p2m_table_promised(s, gfn, level - 1);
+
+			table = p2m_table_alloc(s, promised);
+			if (!mfn_valid(table))
+				return NULL;
+			p2m_entry_set(e, f->table(table));
+		}
+		table = f->frame(p2m_entry_get(e), level);
+	}
+	return p2m_entry_in(table, gfn, 2);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The table frames of a space as a whole: for p2m.c, space.c and populate.c. */
+#ifndef MM_P2M_TABLE_H
+#define MM_P2M_TABLE_H
+
+#include "mm/space.h"
+
+/* Whether a table of this level that covers gfn lies over promised RAM. */
+bool p2m_table_promised(const struct space *s, gfn_t gfn, unsigned level);
+
+/* Take all table frames and the root. MM_NOMEM: none is taken. */
+enum mm_status p2m_pool_fill(struct space *s) must_check;
+
+/* Free every table frame in the pool. */
+void p2m_pool_drain(struct space *s);
+
+/* Take down at most `budget` tables of a space without leaves; true when root and pool are gone. */
+bool p2m_tables_free(struct space *s, uint64_t budget) must_check;
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory for pages that have none. p2m lock held. */
+#ifndef MM_POPULATE_H
+#define MM_POPULATE_H
+
+#include "mm/p2m.h"
+
+/* Give the never-touched page of gfn, in promised RAM, a zeroed frame. MM_NOMEM: nothing changed.
+ */
+enum mm_status populate_page(struct space *s, gfn_t gfn, mfn_t *out) must_check;
+
+/* Map the zero frame there, read-only: somebody reads a page that was never written. */
+void populate_zero(struct space *s, gfn_t gfn);
+
+/*
+ * A zeroed large frame for 512 pages of promised RAM that hold no frame of their own; the entries
+ * below are dropped, flushed, and their table goes back. The caller
+ * counts (other than populates, private pages, large leaves). MM_NOMEM: nothing changed.
+ */
+enum mm_status populate_large(struct space *s, gfn_t first) must_check;
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a space. Making one checks, then takes its table frames and its
+ * guarantee, then publishes it: after that nothing can fail. Taking one down goes in slices:
+ *
+ *	first slice	dying: no new mapping; its guarantee is nobody's debt any more
+ *	leaves		by guest frame, from a cursor that is good between slices
+ *	tables		from the leaves to the root, then the pool
+ *	last		out of the list of spaces, under the scan lock: no scan holds a
+ *			pointer to it
+ */
+#include "mm/balloon.h"
+#include "mm/flush.h"
+#include "mm/fund.h"
+#include "mm/p2m_table.h"
+#include "mm/pin.h"
+
+#define LOW_RAM_PAGES  (UINT64_C(3) << (30 - PAGE_SHIFT)) /* guest RAM below 3 GiB */
+#define HIGH_RAM_FIRST (UINT64_C(4) << (30 - PAGE_SHIFT)) /* and the rest from 4 GiB on */
+
+static bool space_config_ok(const struct space_config *c)
+{
+	return c->domid >= 1 && c->domid < MM_MAX_SPACES && c->memory_pages >= 1 &&
+	       c->memory_pages <= c->max_pages && c->min_pages <= c->max_pages &&
+	       c->max_pages < GFN_LIMIT - HIGH_RAM_FIRST;
+}
+
+static void space_init(struct space *s, const struct space_config *c)
+{
+	__builtin_memset(s, 0, sizeof(*s));
+	s->domid = c->domid;
+	s->share_group = c->share_group;
+	s->low_pages = min_u64(c->memory_pages, LOW_RAM_PAGES);
+	s->high_first = HIGH_RAM_FIRST;
+	s->high_pages = c->memory_pages - s->low_pages;
+	s->memory_pages = c->memory_pages;
+	s->max_pages = c->max_pages;
+	s->stats.untouched = c->memory_pages;
+	flush_space_init(s);
+}
+
+/* Take back what a space without any leaf has: tables, then the guarantee. */
+static void space_undo(struct space *s)
+{
+	while (!p2m_tables_free(s, UINT64_MAX))
+		;
+	ASSERT(fund_set_min(s, 0) == MM_OK);
+}
+
+enum mm_status space_create(struct space *s, const struct space_config *c)
+{
+	struct space *none = NULL;
+	enum mm_status st;
+
+	ASSERT(mm.format);
+	if (!space_config_ok(c) || space_find(c->domid))
+		return MM_INVAL;
+	space_init(s, c);
+	st = p2m_pool_fill(s);
+	if (st != MM_OK)
+		return st;
+	st = fund_set_min(s, c->min_pages);
+	if (st == MM_OK && !atomic_compare_exchange_strong(&mm.spaces[c->domid], &none, s))
+		st = MM_INVAL; /* another CPU was faster with this domain id */
+	if (st != MM_OK)
+		space_undo(s);
+	return st;
+}
+
+struct space *space_find(domid_t domid)
+{
+	if (domid >= MM_MAX_SPACES)
+		return NULL;
+	return atomic_load_explicit(&mm.spaces[domid], memory_order_acquire);
+}
+
+struct space_stats space_stats(struct space *s)
+{
+	struct space_stats st;
+
+	p2m_lock(s);
+	st = s->stats;
+	p2m_unlock(s);
+	return st;
+}
+
+/* ---- the end ---- */
+
+static void space_begin_end(struct space *s)
+{
+	s->dying = true;
+	s->destroy_cursor = 0;
+	pin_drop_all(s);
+	ASSERT(fund_set_min(s, 0) == MM_OK);
+}
+
+/* The entry at gfn, not empty, goes; returns how many pages it covered. */
+static uint64_t space_drop_entry(struct space *s, gfn_t gfn, struct deferred *d)
+{
+	struct p2m_slot p = p2m_find(s, gfn);
+	uint64_t v = p2m_entry_get(p.entry);
+
+	if (p.level > 1) {
+		p2m_entry_exchange(p.entry, 0);
+		deferred_add_large(d, mm.format->frame(v, p.level));
+		s->stats.large_leaves--;
+		s->stats.private_pages -= LARGE_PAGES;
+		return LARGE_PAGES;
+	}
+	switch (p2m_type_of(s, gfn, v, 1)) {
+	case P2M_BALLOONED:
+		p2m_entry_set(p.entry, 0);
+		s->stats.ballooned--;
+		break;
+	case P2M_FOREIGN:
+		p2m_entry_exchange(p.entry, 0);
+		s->stats.foreign--;
+		break;
+	default:
+		balloon_unmap(s, gfn, p.entry, 0, d);
+	}
+	return 1;
+}
+
+/* Drop leaves from the cursor on; false while there may be more. */
+static bool space_drop_leaves(struct space *s, uint64_t budget, struct deferred *d)
+{
+	gfn_t gfn = GFN(s->destroy_cursor);
+
+	if (!mfn_valid(s->root)) /* only the list of spaces is left */
+		return true;
+	gfn = p2m_next_locked(s, gfn);
+	for (uint64_t pages = 0; gfn.n < GFN_LIMIT; gfn = p2m_next_locked(s, gfn)) {
+		if (pages >= budget || deferred_full(d))
+			break;
+		pages += space_drop_entry(s, gfn, d);
+	}
+	s->destroy_cursor = gfn.n;
+	return gfn.n >= GFN_LIMIT;
+}
+
+static bool space_unlist(struct space *s)
+{
+	if (!lock_try(&mm.scan_lock, LOCK_SCAN))
+		return false;
+	atomic_store_explicit(&mm.spaces[s->domid], NULL, memory_order_release);
+	lock_drop(&mm.scan_lock, LOCK_SCAN);
+	return true;
+}
+
+bool space_destroy_step(struct space *s, uint64_t budget)
+{
+	struct deferred d;
+	uint64_t generation;
+	bool leaves_gone, gone = false;
+
+	deferred_init(&d, s);
+	p2m_lock(s);
+	if (!s->dying)
+		space_begin_end(s);
+	leaves_gone = space_drop_leaves(s, budget, &d);
+	generation = deferred_seal(&d);
+	p2m_unlock(s);
+	deferred_finish(&d, generation);
+	if (!leaves_gone)
+		return false;
+
+	p2m_lock(s);
+	gone = !mfn_valid(s->root) || p2m_tables_free(s, budget);
+	p2m_unlock(s);
+	return gone && space_unlist(s);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Statistics. What is running is exact at all times; who shares with whom, and
+ * a domain's part of its shared frames, are computed by a walk on request and
+ * are never a limit: another domain's death must not change what one may have.
+ */
+#include "mm/fund.h"
+#include "mm/p2m.h"
+
+static void stats_add_space(struct mm_stats *st, const struct space_stats *s)
+{
+	st->pages_zero += s->zero_mappings;
+	st->pages_ones += s->ones_mappings;
+	st->pages_untouched += s->untouched;
+	st->breaks += s->breaks;
+	st->take_overs += s->take_overs;
+	st->waits += s->waits;
+}
+
+static void stats_frames(struct mm_stats *st)
+{
+	struct fund_view v = fund_look();
+
+	st->frames_total = mm.nr_frames;
+	st->frames_free = v.free;
+	st->frames_reserve = v.reserve;
+	st->frames_table = counter_read(&mm.kinds[FRAME_TABLE]);
+	st->frames_private = counter_read(&mm.kinds[FRAME_PRIVATE]);
+	st->frames_shared = counter_read(&mm.kinds[FRAME_SHARED]);
+	st->frames_service = counter_read(&mm.kinds[FRAME_SERVICE]);
+	st->frames_constant = counter_read(&mm.kinds[FRAME_CONSTANT]);
+	st->frames_reserved =
+	    counter_read(&mm.kinds[FRAME_RESERVED]) + counter_read(&mm.kinds[FRAME_HYPERVISOR]);
+}
+
+struct mm_stats mm_stats(void)
+{
+	struct index_stats ix = index_stats();
+	struct mm_stats st = {0};
+
+	stats_frames(&st);
+	for (domid_t d = 1; d < MM_MAX_SPACES; d++) {
+		struct space *s = space_find(d);
+
+		if (s) {
+			struct space_stats one = space_stats(s);
+
+			stats_add_space(&st, &one);
+		}
+	}
+	st.pages_shared = st.frames_shared;
+	st.pages_sharing = counter_read(&mm.count.shared_mappings) - st.frames_shared;
+	st.pages_saved = st.pages_sharing + st.pages_zero + st.pages_ones;
+	st.pages_unshared = ix.hints;
+	st.hints_dropped = ix.hints_dropped;
+	st.pages_volatile = counter_read(&mm.count.pages_volatile);
+	st.full_scans = counter_read(&mm.count.full_scans);
+	st.pages_scanned = counter_read(&mm.count.pages_scanned);
+	st.pages_fingerprinted = counter_read(&mm.count.pages_fingerprinted);
+	st.pages_compared = counter_read(&mm.count.pages_compared);
+	st.bytes_read = counter_read(&mm.count.bytes_read);
+	st.merges = counter_read(&mm.count.merges);
+	st.merges_given_up = counter_read(&mm.count.merges_given_up);
+	st.flushes = counter_read(&mm.count.flushes);
+	return st;
+}
+
+/* ---- by walk, all CPUs stopped ---- */
+
+/* Call f for the frame of each leaf of s that maps a shared frame. */
+static void stats_each_shared(struct space *s, void (*f)(mfn_t mfn, void *arg), void *arg)
+{
+	p2m_lock(s);
+	for (gfn_t g = p2m_next_locked(s, GFN(0)); g.n < GFN_LIMIT;
+	     g = p2m_next_locked(s, GFN(g.n + 1))) {
+		struct p2m_view v = p2m_lookup_locked(s, g);
+
+		if (v.type == P2M_SHARED)
+			f(v.mfn, arg);
+		else if (v.large)
+			g.n |= LARGE_PAGES - 1;
+	}
+	p2m_unlock(s);
+}
+
+/*
+ * A frame with k mappings from g guests saves k - 1: k - g inside guests, g - 1
+ * between them. During the walk of one guest a frame's age field, unused on a shared frame
+ * of data, cannot serve as a mark (guest tables keep it), so FRAME_STALE does: it means
+ * nothing on a shared frame, and is clear again after each guest.
+ */
+struct split_walk {
+	uint64_t mappings;
+	uint64_t guest_frames; /* pairs (guest, frame that it maps) */
+};
+
+static void split_mark(mfn_t mfn, void *arg)
+{
+	struct split_walk *w = arg;
+	struct frame *f = frame_at(mfn);
+
+	w->mappings++;
+	if (!frame_flag(f, FRAME_STALE)) {
+		w->guest_frames++;
+		frame_set_flag(f, FRAME_STALE);
+	}
+}
+
+static void split_unmark(mfn_t mfn, void *arg)
+{
+	(void)arg;
+	frame_clear_flag(frame_at(mfn), FRAME_STALE);
+}
+
+struct share_split share_split(void)
+{
+	struct share_split split = {0};
+	struct split_walk w = {0};
+
+	for (domid_t d = 1; d < MM_MAX_SPACES; d++) {
+		struct space *s = space_find(d);
+
+		if (!s)
+			continue;
+		split.zero += s->stats.zero_mappings;
+		split.ones += s->stats.ones_mappings;
+		stats_each_shared(s, split_unmark, NULL);
+		stats_each_shared(s, split_mark, &w);
+		stats_each_shared(s, split_unmark, NULL);
+	}
+	split.self = w.mappings - w.guest_frames;
+	split.inter = w.guest_frames - counter_read(&mm.kinds[FRAME_SHARED]);
+	return split;
+}
+
+static void part_add(mfn_t mfn, void *arg)
+{
+	uint64_t *part = arg;
+
+	*part += (UINT64_C(1) << 32) / frame_slot(frame_at(mfn));
+}
+
+uint64_t share_part(struct space *s)
+{
+	uint64_t part = 0;
+
+	stats_each_shared(s, part_add, &part);
+	return part;
+}
