@@ -115,6 +115,7 @@ _Static_assert(sizeof(struct vmx_caps) == VMX_NR_CAPS * 8, "one word a capabilit
 #define PROC2_EPT_VE            BIT(18)
 #define PROC2_CONCEAL_PT        BIT(19)
 #define PROC2_XSAVES            BIT(20) /* off: XSAVES and XRSTORS are undefined */
+#define PROC2_PASID             BIT(21)
 #define PROC2_MODE_EXECUTE      BIT(22)
 #define PROC2_SUB_PAGE          BIT(23)
 #define PROC2_PT_GUEST_PHYSICAL BIT(24)
@@ -122,6 +123,9 @@ _Static_assert(sizeof(struct vmx_caps) == VMX_NR_CAPS * 8, "one word a capabilit
 #define PROC2_USER_WAIT         BIT(26) /* off: TPAUSE, UMONITOR, UMWAIT are undefined */
 #define PROC2_PCONFIG           BIT(27) /* off: PCONFIG is undefined */
 #define PROC2_ENCLV_EXIT        BIT(28)
+#define PROC2_EPC_VIRTUAL       BIT(29)
+#define PROC2_BUS_LOCK_EXIT     BIT(30)
+#define PROC2_INSTR_TIMEOUT     BIT(31)
 
 #define EXIT_CTL_SAVE_DEBUG       BIT(2)
 #define EXIT_CTL_HOST_64          BIT(9)
@@ -135,8 +139,12 @@ _Static_assert(sizeof(struct vmx_caps) == VMX_NR_CAPS * 8, "one word a capabilit
 #define EXIT_CTL_CLEAR_BNDCFGS    BIT(23)
 #define EXIT_CTL_CONCEAL_PT       BIT(24)
 #define EXIT_CTL_CLEAR_RTIT       BIT(25)
+#define EXIT_CTL_CLEAR_LBR        BIT(26)
+#define EXIT_CTL_CLEAR_UINV       BIT(27)
 #define EXIT_CTL_LOAD_CET         BIT(28)
 #define EXIT_CTL_LOAD_PKRS        BIT(29)
+#define EXIT_CTL_SAVE_PERF_GLOBAL BIT(30)
+#define EXIT_CTL_SECONDARY        BIT(31)
 
 #define ENTRY_CTL_LOAD_DEBUG       BIT(2)
 #define ENTRY_CTL_GUEST_64         BIT(9) /* IA-32e mode guest */
@@ -148,7 +156,9 @@ _Static_assert(sizeof(struct vmx_caps) == VMX_NR_CAPS * 8, "one word a capabilit
 #define ENTRY_CTL_LOAD_BNDCFGS     BIT(16)
 #define ENTRY_CTL_CONCEAL_PT       BIT(17)
 #define ENTRY_CTL_LOAD_RTIT        BIT(18)
+#define ENTRY_CTL_LOAD_UINV        BIT(19)
 #define ENTRY_CTL_LOAD_CET         BIT(20)
+#define ENTRY_CTL_LOAD_LBR         BIT(21)
 #define ENTRY_CTL_LOAD_PKRS        BIT(22)
 
 /* ---- interruption information: of exits, of IDT vectoring, for entries (24.8.3, 24.9) ---- */

@@ -84,6 +84,7 @@ const struct vmx_control_bit vmx_control_bits[] = {
 	C2(EPT_VE, WISH_OFF, "EPT-violation #VE", "EPT violations are ours"),
 	C2(CONCEAL_PT, WISH_OFF, "conceal VMX from PT", "PT is off"),
 	C2(XSAVES, WISH_IF_THERE, "XSAVES", "offered to guests, with XSS zero"),
+	C2(PASID, WISH_OFF, "PASID translation", "ENQCMD is hidden"),
 	C2(MODE_EXECUTE, WISH_OFF, "mode-based execute", "one execute right is enough"),
 	C2(SUB_PAGE, WISH_OFF, "sub-page write permissions", "not used"),
 	C2(PT_GUEST_PHYSICAL, WISH_OFF, "PT uses guest physical addresses", "PT is off"),
@@ -91,6 +92,9 @@ const struct vmx_control_bit vmx_control_bits[] = {
 	C2(USER_WAIT, WISH_OFF, "user wait and pause", "hidden: undefined"),
 	C2(PCONFIG, WISH_OFF, "PCONFIG", "hidden: undefined"),
 	C2(ENCLV_EXIT, WISH_IF_THERE, "ENCLV exiting", "SGX is hidden: undefined"),
+	C2(EPC_VIRTUAL, WISH_OFF, "EPC virtualization", "SGX is hidden"),
+	C2(BUS_LOCK_EXIT, WISH_OFF, "bus-lock detection", "split locks are slow, not forbidden"),
+	C2(INSTR_TIMEOUT, WISH_OFF, "instruction timeout", "not used"),
 
 	X(SAVE_DEBUG, WISH_ON, "save debug controls", "DR7 is the guest's own"),
 	X(HOST_64, WISH_ON, "64-bit host", "we are"),
@@ -104,8 +108,12 @@ const struct vmx_control_bit vmx_control_bits[] = {
 	X(CLEAR_BNDCFGS, WISH_OFF, "clear BNDCFGS", "MPX is hidden"),
 	X(CONCEAL_PT, WISH_OFF, "conceal exits from PT", "PT is off"),
 	X(CLEAR_RTIT, WISH_OFF, "clear RTIT_CTL", "PT is off"),
+	X(CLEAR_LBR, WISH_OFF, "clear LBR_CTL", "LBRs are hidden"),
+	X(CLEAR_UINV, WISH_OFF, "clear UINV", "user interrupts are hidden"),
 	X(LOAD_CET, WISH_OFF, "load CET state at exit", "CET is hidden"),
 	X(LOAD_PKRS, WISH_OFF, "load PKRS at exit", "hidden"),
+	X(SAVE_PERF_GLOBAL, WISH_OFF, "save PERF_GLOBAL_CTRL", "counters are off"),
+	X(SECONDARY, WISH_OFF, "secondary VM-exit controls", "nothing in them is used"),
 
 	E(LOAD_DEBUG, WISH_ON, "load debug controls", "DR7 is the guest's own"),
 	E(GUEST_64, WISH_SWITCHED, "IA-32e mode guest", "follows the guest"),
@@ -117,7 +125,9 @@ const struct vmx_control_bit vmx_control_bits[] = {
 	E(LOAD_BNDCFGS, WISH_OFF, "load BNDCFGS", "MPX is hidden"),
 	E(CONCEAL_PT, WISH_OFF, "conceal entries from PT", "PT is off"),
 	E(LOAD_RTIT, WISH_OFF, "load RTIT_CTL", "PT is off"),
+	E(LOAD_UINV, WISH_OFF, "load UINV", "user interrupts are hidden"),
 	E(LOAD_CET, WISH_OFF, "load CET state", "CET is hidden"),
+	E(LOAD_LBR, WISH_OFF, "load LBR_CTL", "LBRs are hidden"),
 	E(LOAD_PKRS, WISH_OFF, "load PKRS", "hidden"),
 };
 /* clang-format on */
