@@ -21,6 +21,7 @@
 #define RING_BYTES   65536u
 #define LINE_BYTES   512u
 #define PROMPT_BYTES 320u
+#define PRINT_BYTES  2048u
 
 static struct spinlock lock;
 static bool panicking;
@@ -170,7 +171,7 @@ void log_guest(domid_t id, const char *name, const char *text)
 
 void log_print(const char *fmt, ...)
 {
-	static char text[2 * LINE_BYTES];
+	static char text[PRINT_BYTES];
 	va_list ap;
 
 	log_lock();

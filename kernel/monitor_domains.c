@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/* The monitor's verbs for domains. Domains are made and ended on this CPU only. */
+#include "kernel/abi/quire.h"
+#include "kernel/config.h"
+#include "kernel/log.h"
+#include "kernel/monitor.h"
+#include "kernel/string.h"
+
+#define PAGES_PER_MIB 256u
+
+/* ---- list ---- */
+
+static void list_json(struct domain *d, const struct space_stats *s, const char *state)
+{
+	struct json j;
+
+	json_begin(&j);
+	json_number(&j, "domain", d->id);
+	json_string(&j, "name", d->name);
+	json_number(&j, "memory_pages", d->space.memory_pages);
+	json_number(&j, "target_pages", d->target_pages);
+	json_number(&j, "max_pages", d->space.max_pages);
+	json_number(&j, "min_pages", d->space.min_pages);
+	json_number(&j, "vcpus", d->nr_vcpus);
+	json_string(&j, "state", state);
+	json_string(&j, "shutdown",
+	            d->shutdown == SHUTDOWN_NONE ? "" : domain_shutdown_name(d->shutdown));
+	json_milli(&j, "time_s", monitor_domain_ns(d) / 1000000);
+	json_number(&j, "private_pages", s->private_pages);
+	json_number(&j, "shared_mappings", s->shared_mappings);
+	json_number(&j, "untouched", s->untouched);
+	json_number(&j, "ballooned", s->ballooned);
+	json_number(&j, "exits", monitor_domain_exits(d));
+	monitor_json(&j);
+}
+
+static void list_line(struct domain *d, const struct space_stats *s, const char *state)
+{
+	char own[24], shared[24], untouched[24];
+	uint64_t ms = monitor_domain_ns(d) / 1000000;
+
+	log_print("%-20s %4u %6lu %6lu %5u  %s %6lu.%lu %8s %8s %9s\n", d->name, d->id,
+	          d->space.memory_pages / PAGES_PER_MIB, d->space.max_pages / PAGES_PER_MIB,
+	          d->nr_vcpus, state, ms / 1000, ms % 1000 / 100,
+	          monitor_mib(own, s->private_pages),
+	          monitor_mib(shared, s->shared_mappings + s->zero_mappings + s->ones_mappings),
+	          monitor_mib(untouched, s->untouched));
+}
+
+static void list_one(struct run *r, struct domain *d)
+{
+	struct space_stats s = space_stats(&d->space);
+	char state[8];
+
+	monitor_state(d, state);
+	if (r->json)
+		list_json(d, &s, state);
+	else
+		list_line(d, &s, state);
+}
+
+/* at[0]: the last id that was shown */
+bool monitor_list(struct run *r)
+{
+	struct domain *d;
+
+	if (r->calls == 0 && !r->json)
+		log_print("%-20s %4s %6s %6s %5s  %-6s %8s %8s %8s %9s\n", "Name", "ID", "Mem",
+		          "Max", "VCPUs", "State", "Time(s)", "Own", "Shared", "Untouched");
+	if (r->words > 1) {
+		d = monitor_domain(r, r->word[1]);
+		if (d)
+			list_one(r, d);
+		return true;
+	}
+	for (unsigned i = 0; i < MONITOR_SLICE; i++) {
+		d = monitor_after((domid_t)r->at[0]);
+		if (!d)
+			return true;
+		list_one(r, d);
+		r->at[0] = d->id;
+	}
+	return false;
+}
+
+/* ---- vcpu-list ---- */
+
+static const char *vcpu_state_name(const struct vcpu *v)
+{
+	switch (v->state) {
+	case VCPU_DOWN:
+		return "down";
+	case VCPU_BLOCKED:
+		return "blocked";
+	case VCPU_MEMORY:
+		return "memory";
+	case VCPU_RUNNABLE:
+		break;
+	}
+	return v->running ? "running" : v->domain->paused ? "paused" : "ready";
+}
+
+static void vcpu_json(const struct vcpu *v)
+{
+	struct json j;
+
+	json_begin(&j);
+	json_number(&j, "domain", v->domain->id);
+	json_string(&j, "name", v->domain->name);
+	json_number(&j, "vcpu", v->id);
+	json_number(&j, "cpu", v->cpu);
+	json_string(&j, "state", vcpu_state_name(v));
+	json_milli(&j, "time_ms", monitor_vcpu_ns(v) / 1000);
+	json_milli(&j, "longest_wait_ms", v->longest_wait_ns / 1000);
+	json_number(&j, "exits", v->exits_total);
+	json_number(&j, "hypercalls", v->hypercalls);
+	json_number(&j, "memory_exits", v->exits[EXIT_MEMORY]);
+	monitor_json(&j);
+}
+
+static void vcpu_line(const struct vcpu *v)
+{
+	uint64_t ms = monitor_vcpu_ns(v) / 1000000;
+	uint64_t wait_us = v->longest_wait_ns / 1000;
+
+	log_print("%-20s %4u %5u %4u  %-8s %6lu.%03lu %9lu.%lu %12lu %12lu\n", v->domain->name,
+	          v->domain->id, v->id, v->cpu, vcpu_state_name(v), ms / 1000, ms % 1000,
+	          wait_us / 1000, wait_us % 1000 / 100, v->exits_total, v->hypercalls);
+}
+
+static void vcpus_of(struct run *r, const struct domain *d)
+{
+	for (unsigned i = 0; i < d->nr_vcpus; i++) {
+		if (!d->vcpus[i])
+			continue;
+		if (r->json)
+			vcpu_json(d->vcpus[i]);
+		else
+			vcpu_line(d->vcpus[i]);
+	}
+}
+
+/* at[0]: the last id that was shown */
+bool monitor_vcpu_list(struct run *r)
+{
+	struct domain *d;
+
+	if (r->calls == 0 && !r->json)
+		log_print("%-20s %4s %5s %4s  %-8s %10s %11s %12s %12s\n", "Name", "ID", "VCPU",
+		          "CPU", "State", "Time(s)", "MaxWait(ms)", "Exits", "Hypercalls");
+	if (r->words > 1) {
+		d = monitor_domain(r, r->word[1]);
+		if (d)
+			vcpus_of(r, d);
+		return true;
+	}
+	d = monitor_after((domid_t)r->at[0]);
+	if (!d)
+		return true;
+	vcpus_of(r, d);
+	r->at[0] = d->id;
+	return false;
+}
+
+/* ---- create ---- */
+
+static void create_complain(void *arg, const char *sentence)
+{
+	struct run *r = arg;
+
+	log_print("%s\n", sentence);
+	r->status = 1;
+}
+
+/* at[0]: how many of `count` were made */
+bool monitor_create(struct run *r)
+{
+	static struct domain_config all, one; /* kept between calls */
+	const struct config_sink sink = {create_complain, r};
+	char why[200] = "";
+	struct domain *d;
+
+	if (r->calls == 0 && !config_parse_words("create", r->rest, NULL, &all, &sink))
+		return true;
+	config_instance(&all, (unsigned)r->at[0], &one);
+	d = domain_create(&one, why, sizeof(why));
+	if (!d)
+		return monitor_fail(r, "domain \"%s\" was not made: %s", one.name, why);
+	log_print("domain %u is \"%s\"%s\n", d->id, d->name,
+	          d->paused ? ", paused: `unpause` starts it" : "");
+	return ++r->at[0] == all.count;
+}
+
+/* ---- memory ---- */
+
+bool monitor_mem_set(struct run *r)
+{
+	struct domain *d = monitor_domain(r, r->word[1]);
+	uint64_t mib, least, most, free;
+
+	if (!d || !monitor_number(r, r->word[2], "the memory in MiB", &mib))
+		return true;
+	least = (d->space.min_pages + PAGES_PER_MIB - 1) / PAGES_PER_MIB;
+	most = d->space.max_pages / PAGES_PER_MIB;
+	if (mib < least || mib > most)
+		return monitor_fail(r,
+		                    "%s may have %lu MiB (its guaranteed `min`) to %lu MiB (its "
+		                    "`maxmem`), so not %lu; it has %lu now",
+		                    d->name, least, most, mib,
+		                    d->space.memory_pages / PAGES_PER_MIB);
+	if (d->shutdown != SHUTDOWN_NONE)
+		return monitor_fail(r, "%s has shut down and will not answer", d->name);
+	free = mm_stats().frames_free / PAGES_PER_MIB;
+	if (mib * PAGES_PER_MIB > d->space.memory_pages &&
+	    mib - d->space.memory_pages / PAGES_PER_MIB > free)
+		log_print("only %lu MiB are free: %s will get what there is\n", free, d->name);
+	if (!d->control_port)
+		log_print(
+		    "%s does not listen for a target (it bound no control event); it will see "
+		    "it when it asks\n",
+		    d->name);
+	domain_set_target(d, mib * PAGES_PER_MIB);
+	return true;
+}
+
+bool monitor_mem_max(struct run *r)
+{
+	struct domain *d = monitor_domain(r, r->word[1]);
+	uint64_t mib, pages;
+
+	if (!d || !monitor_number(r, r->word[2], "the memory in MiB", &mib))
+		return true;
+	pages = mib * PAGES_PER_MIB;
+	if (mib > d->config.maxmem_mib)
+		return monitor_fail(
+		    r,
+		    "%s was made with maxmem=%u, and page tables for no more; %lu is "
+		    "too much",
+		    d->name, d->config.maxmem_mib, mib);
+	if (pages < d->space.memory_pages)
+		return monitor_fail(r, "%s has %lu MiB now; `mem-set %s %lu` first", d->name,
+		                    d->space.memory_pages / PAGES_PER_MIB, d->name, mib);
+	spin_lock(&d->space.lock);
+	d->space.max_pages = pages;
+	spin_unlock(&d->space.lock);
+	return true;
+}
+
+/* ---- life ---- */
+
+bool monitor_pause(struct run *r)
+{
+	struct domain *d = monitor_domain(r, r->word[1]);
+
+	if (d)
+		domain_pause(d);
+	return true;
+}
+
+bool monitor_unpause(struct run *r)
+{
+	struct domain *d = monitor_domain(r, r->word[1]);
+
+	if (d)
+		domain_unpause(d);
+	return true;
+}
+
+bool monitor_shutdown(struct run *r)
+{
+	struct domain *d = monitor_domain(r, r->word[1]);
+	uint32_t request = QUIRE_SHUTDOWN_POWEROFF;
+
+	if (!d)
+		return true;
+	if (r->words > 2 && strcmp(r->word[2], "reboot"))
+		return monitor_fail(r, "`%s`: only `reboot` may stand there", r->word[2]);
+	if (d->shutdown != SHUTDOWN_NONE)
+		return monitor_fail(r, "%s has shut down already (%s); `destroy %s` frees it",
+		                    d->name, domain_shutdown_name(d->shutdown), d->name);
+	if (d->paused)
+		log_print("%s is paused and hears of it when it is unpaused\n", d->name);
+	else if (!d->control_port)
+		log_print(
+		    "%s does not listen for it (it bound no control event); `destroy %s` ends "
+		    "it\n",
+		    d->name, d->name);
+	if (r->words > 2)
+		request = QUIRE_SHUTDOWN_REBOOT;
+	domain_request_shutdown(d, request);
+	return true;
+}
+
+bool monitor_destroy(struct run *r)
+{
+	struct domain *d = monitor_domain(r, r->word[1]);
+
+	if (d && d->dying)
+		return monitor_fail(r, "%s is being destroyed already", d->name);
+	if (d)
+		domain_destroy(d);
+	return true;
+}
+
+/* ---- wait ---- */
+
+static bool still_runs(const struct domain *d)
+{
+	return d && !d->dying && d->shutdown == SHUTDOWN_NONE;
+}
+
+/* The first domain that is waited for, or NULL. */
+static struct domain *waits_for(const struct run *r)
+{
+	struct domain *d;
+
+	if (r->at[1]) {
+		d = domain_find((domid_t)r->at[1]);
+		return still_runs(d) ? d : NULL;
+	}
+	for (d = monitor_after(0); d && !still_runs(d); d = monitor_after(d->id))
+		;
+	return d;
+}
+
+/* at[0]: when to give up; at[1]: the domain's id, 0 for all */
+bool monitor_wait(struct run *r)
+{
+	uint64_t seconds = UINT32_MAX;
+	struct domain *d;
+
+	if (r->calls == 0) {
+		if (r->words > 2 && !monitor_number(r, r->word[2], "the seconds", &seconds))
+			return true;
+		r->at[0] = machine_ns() + seconds * UINT64_C(1000000000);
+		if (strcmp(r->word[1], "all")) {
+			d = monitor_domain(r, r->word[1]);
+			if (!d)
+				return true;
+			r->at[1] = d->id;
+		}
+	}
+	d = waits_for(r);
+	if (d && machine_ns() >= r->at[0])
+		return monitor_fail(r, "%s still runs", d->name);
+	return !d;
+}

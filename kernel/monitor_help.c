@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* The verbs of the monitor, and how it explains them. xl's names where xl has the verb. */
+#include "kernel/log.h"
+#include "kernel/monitor.h"
+#include "kernel/string.h"
+
+const struct verb monitor_verbs[] = {
+    {"help",      "[VERB]",               "this list, or one verb's usage",                                 "help mem-set",    monitor_help,     0, 1,  false},
+    {"list",      "[DOMAIN] [--json]",    "the domains: memory, vCPUs, state, time",                        "list",            monitor_list,
+     0,                                                                                                                                             1,  false},
+    {"info",      "[--json]",             "the machine: CPUs, memory, what sharing saves",                  "info",            monitor_info,     0,
+     0,                                                                                                                                                 false},
+    {"vcpu-list", "[DOMAIN] [--json]",    "the vCPUs: where, state, time, exits",                           "vcpu-list fill",
+     monitor_vcpu_list,                                                                                                                          0, 1,  false},
+    {"top",       "[SAMPLES] [--json]",   "who uses the CPUs; a line a domain, once a second, until a key",
+     "top 5",                                                                                                                  monitor_top,      0, 1,  true },
+    {"sharing",   "[--json]",             "pages shared, by kind and by domain; scan and merge counters",
+     "sharing",                                                                                                                monitor_sharing,  0, 0,  false},
+    {"create",    "key=value ...",        "a new domain from a kernel of the bundle",
+     "create name=extra kernel=fill.elf memory=32 vcpus=2",                                                                    monitor_create,   1, 20, false},
+    {"mem-set",   "DOMAIN MIB",           "ask a guest to keep that much memory (balloon)",                 "mem-set fill 48",
+     monitor_mem_set,                                                                                                                            2, 2,  false},
+    {"mem-max",   "DOMAIN MIB",           "the most that mem-set may give it",                              "mem-max fill 64",
+     monitor_mem_max,                                                                                                                            2, 2,  false},
+    {"pause",     "DOMAIN",               "stop a domain's vCPUs where they are",                           "pause fill",      monitor_pause,    1, 1,
+     false                                                                                                                                                   },
+    {"unpause",   "DOMAIN",               "let them go on",                                                 "unpause fill",    monitor_unpause,  1, 1,  false},
+    {"shutdown",  "DOMAIN [reboot]",      "ask a guest to shut down",                                       "shutdown fill",   monitor_shutdown,
+     1,                                                                                                                                             2,  false},
+    {"destroy",   "DOMAIN",               "end a domain at once and free its memory",                       "destroy fill",
+     monitor_destroy,                                                                                                                            1, 1,  false},
+    {"console",   "DOMAIN [SECONDS]",     "only that guest's lines, until Ctrl-]",                          "console fill",
+     monitor_console,                                                                                                                            1, 2,  true },
+    {"wait",      "DOMAIN|all [SECONDS]", "until it has shut down",                                         "wait all 60",     monitor_wait,     1, 2,
+     false                                                                                                                                                   },
+    {"sleep",     "MS",                   "do nothing for that many milliseconds",                          "sleep 500",       monitor_sleep,    1, 1,
+     false                                                                                                                                                   },
+    {"scan",      "on|off",               "let the page scanner run, or not",                               "scan off",        monitor_scan,     1, 1,  false},
+    {"settle",    "",                     "scan until nothing new can be merged",                           "settle",          monitor_settle,   0, 0,  false},
+    {"map",       "DOMAIN",               "its guest frames and the machine frames behind them",            "map fill",
+     monitor_map,                                                                                                                                1, 1,  false},
+    {"audit",     "[--json]",             "check the eleven invariants on the stopped machine",             "audit",
+     monitor_audit,                                                                                                                              0, 0,  false},
+    {"dmesg",     "",                     "the log, with the time of each line",                            "dmesg",           monitor_dmesg,    0, 0,  false},
+    {"hwinfo",    "",                     "CPU, firmware and back end: for a bug report",                   "hwinfo",          monitor_hwinfo,   0, 0,
+     false                                                                                                                                                   },
+    {"reboot",    "",                     "restart the machine",                                            "reboot",          monitor_reboot,   0, 0,  false},
+    {"poweroff",  "",                     "turn the machine off",                                           "poweroff",        monitor_poweroff, 0, 0,  false},
+};
+const unsigned monitor_nr_verbs = ARRAY_SIZE(monitor_verbs);
+
+const struct verb *monitor_verb(const char *name)
+{
+	for (unsigned i = 0; i < monitor_nr_verbs; i++)
+		if (!strcmp(monitor_verbs[i].name, name))
+			return &monitor_verbs[i];
+	return NULL;
+}
+
+/* Letters to insert, drop or change to get from a to b (Levenshtein); both short. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned row[24], n = (unsigned)strlen(b);
+
+	for (unsigned j = 0; j <= n; j++)
+		row[j] = j;
+	for (unsigned i = 1; *a; a++, i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = i;
+		for (unsigned j = 1; j <= n; j++) {
+			unsigned change = diagonal + (*a != b[j - 1]);
+			unsigned step = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+
+			diagonal = row[j];
+			row[j] = change < step ? change : step;
+		}
+	}
+	return row[n];
+}
+
+const struct verb *monitor_nearest(const char *name)
+{
+	const struct verb *best = NULL;
+	unsigned least = 3; /* further away is a guess */
+
+	if (strlen(name) > 20)
+		return NULL;
+	for (unsigned i = 0; i < monitor_nr_verbs; i++) {
+		const struct verb *v = &monitor_verbs[i];
+		bool begins = strlen(name) >= 2 && !strncmp(v->name, name, strlen(name));
+		unsigned far = begins ? 0 : distance(name, v->name);
+
+		if (far < least && far < strlen(name)) {
+			least = far;
+			best = v;
+		}
+	}
+	return best;
+}
+
+static bool help_one(struct run *r, const char *name)
+{
+	const struct verb *v = monitor_verb(name);
+	const struct verb *near = monitor_nearest(name);
+
+	if (!v && near)
+		return monitor_fail(r, "there is no command `%s`; did you mean `%s`?", name,
+		                    near->name);
+	if (!v)
+		return monitor_fail(r, "there is no command `%s`; `help` lists them", name);
+	log_print("%s %s\n    %s\n    eg: %s\n", v->name, v->arguments, v->summary, v->example);
+	return true;
+}
+
+bool monitor_help(struct run *r)
+{
+	char usage[48];
+
+	if (r->words > 1)
+		return help_one(r, r->word[1]);
+	for (unsigned i = 0; i < monitor_nr_verbs; i++) {
+		text_format(usage, sizeof(usage), "%s %s", monitor_verbs[i].name,
+		            monitor_verbs[i].arguments);
+		log_print("  %-32s %s\n", usage, monitor_verbs[i].summary);
+	}
+	log_print("Keys: arrows, Tab, ^A ^E ^K ^U ^W; Ctrl-C ends a command that runs.\n");
+	return true;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* The monitor's verbs for the machine and for watching it. */
+#include "kernel/log.h"
+#include "kernel/monitor.h"
+#include "kernel/string.h"
+
+#define NS_PER_S  UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
+
+#define CTRL_BRACKET 0x1d
+
+/* ---- info ---- */
+
+struct info_figures {
+	unsigned domains, vcpus;
+	struct mm_stats mm;
+	uint64_t up_s, cpu_mhz;
+	const char *backend;
+};
+
+static void count_domain(struct domain *d, void *arg)
+{
+	struct info_figures *f = arg;
+
+	f->domains++;
+	f->vcpus += d->nr_vcpus;
+}
+
+static void info_json(const struct info_figures *f)
+{
+	struct json j;
+
+	json_begin(&j);
+	json_number(&j, "cpus", machine_cpus());
+	json_number(&j, "cpu_mhz", f->cpu_mhz);
+	json_string(&j, "backend", f->backend);
+	json_number(&j, "uptime_s", f->up_s);
+	json_number(&j, "domains", f->domains);
+	json_number(&j, "vcpus", f->vcpus);
+	json_number(&j, "frames_total", f->mm.frames_total);
+	json_number(&j, "frames_free", f->mm.frames_free);
+	json_number(&j, "frames_reserve", f->mm.frames_reserve);
+	json_number(&j, "frames_table", f->mm.frames_table);
+	json_number(&j, "frames_private", f->mm.frames_private);
+	json_number(&j, "frames_shared", f->mm.frames_shared);
+	json_number(&j, "frames_service", f->mm.frames_service);
+	json_number(&j, "frames_reserved", f->mm.frames_reserved);
+	json_number(&j, "pages_saved", f->mm.pages_saved);
+	json_bool(&j, "scan", sched_scan_on());
+	monitor_json(&j);
+}
+
+static void info_pages(const char *name, uint64_t pages, const char *gloss)
+{
+	char mib[24];
+
+	log_print("%-16s: %10s MiB  %s\n", name, monitor_mib(mib, pages), gloss);
+}
+
+bool monitor_info(struct run *r)
+{
+	struct info_figures f = {.mm = mm_stats(),
+	                         .up_s = machine_ns() / NS_PER_S,
+	                         .cpu_mhz = machine_tsc_hz() / 1000000,
+	                         .backend = hvm ? hvm->name : "none"};
+
+	domain_each(count_domain, &f);
+	if (r->json) {
+		info_json(&f);
+		return true;
+	}
+	log_print("%-16s: %u at %lu MHz\n", "cpus", machine_cpus(), f.cpu_mhz);
+	log_print("%-16s: %s\n", "virtualization", f.backend);
+	log_print("%-16s: %lu s\n", "uptime", f.up_s);
+	log_print("%-16s: %u with %u vCPUs\n", "domains", f.domains, f.vcpus);
+	info_pages("memory", f.mm.frames_total, "of the machine");
+	info_pages("free", f.mm.frames_free, "");
+	info_pages("reserve", f.mm.frames_reserve, "kept for copy-on-write breaks");
+	info_pages("private", f.mm.frames_private, "held by one guest each");
+	info_pages("shared", f.mm.frames_shared, "held by several, stored once");
+	info_pages("saved", f.mm.pages_saved, "by sharing");
+	info_pages("page tables", f.mm.frames_table, "of guests' memory");
+	log_print("%-16s: %s\n", "scanner", sched_scan_on() ? "on" : "off");
+	return true;
+}
+
+/* ---- hwinfo, dmesg ---- */
+
+static void print_line(const char *text)
+{
+	log_print("%s\n", text);
+}
+
+bool monitor_hwinfo(struct run *r)
+{
+	(void)r;
+	machine_hwinfo(print_line);
+	return true;
+}
+
+/* at[0]: where in the ring */
+bool monitor_dmesg(struct run *r)
+{
+	char line[400];
+
+	for (unsigned i = 0; i < MONITOR_SLICE; i++) {
+		if (!log_next(&r->at[0], line, sizeof(line)))
+			return true;
+		log_print("%s\n", line);
+	}
+	return false;
+}
+
+/* ---- console ---- */
+
+static bool console_end(const struct run *r, const char *why)
+{
+	(void)r;
+	log_focus(0);
+	if (why)
+		log_print("%s\n", why);
+	return true;
+}
+
+/* at[0]: the domain's id; at[1]: when to end */
+bool monitor_console(struct run *r)
+{
+	uint64_t seconds = UINT32_MAX;
+	struct domain *d;
+
+	if (r->calls == 0) {
+		d = monitor_domain(r, r->word[1]);
+		if (!d)
+			return true;
+		if (r->words > 2 && !monitor_number(r, r->word[2], "the seconds", &seconds))
+			return true;
+		r->at[0] = d->id;
+		r->at[1] = machine_ns() + seconds * NS_PER_S;
+		log_print("The lines of %s only; Ctrl-] ends this.\n", d->name);
+		log_focus(d->id);
+		return false;
+	}
+	d = domain_find((domid_t)r->at[0]);
+	if (!d || d->dying)
+		return console_end(r, "The domain is gone.");
+	if (d->shutdown != SHUTDOWN_NONE)
+		return console_end(r, "The domain has shut down.");
+	if (r->key == CTRL_BRACKET || r->interrupted || machine_ns() >= r->at[1])
+		return console_end(r, NULL);
+	return false;
+}
+
+/* ---- sleep, reboot, poweroff ---- */
+
+/* at[0]: until when */
+bool monitor_sleep(struct run *r)
+{
+	uint64_t ms;
+
+	if (r->calls == 0) {
+		if (!monitor_number(r, r->word[1], "the milliseconds", &ms))
+			return true;
+		r->at[0] = machine_ns() + ms * NS_PER_MS;
+	}
+	return machine_ns() >= r->at[0];
+}
+
+/* These two do not come back, so they tell that they are done beforehand. */
+bool monitor_reboot(struct run *r)
+{
+	log_tag("done status=0 command=%s", r->verb->name);
+	machine_reboot();
+}
+
+bool monitor_poweroff(struct run *r)
+{
+	log_tag("done status=0 command=%s", r->verb->name);
+	machine_poweroff();
+}
