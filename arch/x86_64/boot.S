@@ -46,8 +46,7 @@ header_end:
 
 	.section .text.boot, "ax"
 	.code32
-	.global multiboot2_entry, multiboot2_entry_phys, pvh_entry
-	.set multiboot2_entry_phys, PHYS(multiboot2_entry)
+	.global multiboot2_entry, pvh_entry
 
 pvh_entry:
 	movl $PVH_MAGIC, %eax
