@@ -10,7 +10,8 @@ MAKEFLAGS += --no-builtin-rules
 
 CC      := gcc
 B       := build
-PYTHON  := python3
+# `make V=1` shows each command.
+Q := $(if $(V),,@)
 
 WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wundef -Werror
 COMMON  := -std=gnu11 -I. -g $(WARN) -MMD -MP
@@ -32,17 +33,20 @@ HV_OBJS := $(addprefix $(B)/hv/,$(addsuffix .o,$(basename $(HV_SRCS))))
 # backtraces; the table has a size of its own section, so nothing moves.
 $(B)/quire.elf: $(HV_OBJS) linker.ld tools/symbols
 	@mkdir -p $(@D)
-	$(CC) $(HV_LDFLAGS) -o $(B)/quire.pass1.elf $(HV_OBJS)
-	tools/symbols $(B)/quire.pass1.elf > $(B)/symbols.S
-	$(CC) -c -o $(B)/symbols.o $(B)/symbols.S
-	$(CC) $(HV_LDFLAGS) -o $@ $(HV_OBJS) $(B)/symbols.o
+	$(Q)$(CC) $(HV_LDFLAGS) -o $(B)/quire.pass1.elf $(HV_OBJS)
+	$(Q)tools/symbols $(B)/quire.pass1.elf > $(B)/symbols.S
+	$(Q)$(CC) -c -o $(B)/symbols.o $(B)/symbols.S
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(HV_LDFLAGS) -o $@ $(HV_OBJS) $(B)/symbols.o
 
 $(B)/hv/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) -c -o $@ $<
+	@echo "  CC      $@"
+	$(Q)$(CC) $(HV_CFLAGS) -c -o $@ $<
 $(B)/hv/%.o: %.S
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) -D__ASSEMBLY__ -c -o $@ $<
+	@echo "  CC      $@"
+	$(Q)$(CC) $(HV_CFLAGS) -D__ASSEMBLY__ -c -o $@ $<
 
 # ---- guests: one folder, one image ----------------------------------------
 GUESTS := $(filter-out lib,$(patsubst guests/%/,%,$(sort $(dir $(wildcard guests/*/*.c)))))
@@ -54,15 +58,18 @@ GUEST_LIB_OBJS := $(addprefix $(B)/,$(addsuffix .o,$(basename $(wildcard guests/
 
 $(B)/guests/%.o: guests/%.c
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+	@echo "  CC      $@"
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
 $(B)/guests/%.o: guests/%.S
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS) -D__ASSEMBLY__ -c -o $@ $<
+	@echo "  CC      $@"
+	$(Q)$(CC) $(GUEST_CFLAGS) -D__ASSEMBLY__ -c -o $@ $<
 
 define guest_rule
 $(B)/guests/$(1).elf: $(addprefix $(B)/,$(addsuffix .o,$(basename $(wildcard guests/$(1)/*.c guests/$(1)/*.S)))) \
 		$(GUEST_LIB_OBJS) guests/lib/guest.ld
-	$(CC) -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--build-id=none \
+	@echo "  LINK    $$@"
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,guests/lib/guest.ld -Wl,--build-id=none \
 		-Wl,-z,noexecstack -Wl,-z,max-page-size=0x1000 -o $$@ $$(filter %.o,$$^)
 endef
 $(foreach g,$(GUESTS),$(eval $(call guest_rule,$(g))))
@@ -74,10 +81,12 @@ guests: $(GUEST_ELFS)
 # A bundle is a cpio archive of a config and the files that it names.
 CONFIG ?= tests/boot/demo.cfg
 $(B)/demo.bundle: tests/boot/demo.cfg tools/pack $(GUEST_ELFS)
-	tools/pack --out $@ --search $(B)/guests $<
+	@echo "  IMAGE   $@"
+	$(Q)tools/pack --out $@ --search $(B)/guests $<
 
 $(B)/quire.iso: $(B)/quire.elf $(B)/demo.bundle tools/mkiso
-	tools/mkiso --out $@ --elf $(B)/quire.elf --bundle $(B)/demo.bundle
+	@echo "  IMAGE   $@"
+	$(Q)tools/mkiso --out $@ --elf $(B)/quire.elf --bundle $(B)/demo.bundle
 
 .PHONY: all
 all: $(B)/quire.elf $(B)/quire.iso guests
@@ -105,13 +114,16 @@ TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c tests/model
 
 $(B)/native/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(NATIVE_CFLAGS) -c -o $@ $<
+	@echo "  CC      $@"
+	$(Q)$(CC) $(NATIVE_CFLAGS) -c -o $@ $<
 $(B)/native/libquire.a: $(NATIVE_OBJS)
 	@rm -f $@
-	ar rcs $@ $^
+	@echo "  AR      $@"
+	$(Q)ar rcs $@ $^
 $(TESTS): $(B)/tests/%: $(B)/native/tests/%.o $(B)/native/libquire.a
 	@mkdir -p $(@D)
-	$(CC) -o $@ $< $(B)/native/libquire.a $(NATIVE_LDFLAGS)
+	@echo "  LINK    $@"
+	$(Q)$(CC) -o $@ $< $(B)/native/libquire.a $(NATIVE_LDFLAGS)
 
 .PHONY: unit
 unit: $(TESTS)
