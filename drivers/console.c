@@ -66,7 +66,7 @@ int console_getc(void)
 	return c;
 }
 
-void console_flush(void)
+void console_drain(void)
 {
 	if (serial)
 		uart_flush();

@@ -15,7 +15,7 @@ void console_screen(const struct fb_info *fb);
 void console_putc(char c);
 int console_getc(void);
 /* Wait until the last character has left the machine. */
-void console_flush(void);
+void console_drain(void);
 /* "serial 0x3f8, VGA text" */
 const char *console_describe(void);
 

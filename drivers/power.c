@@ -16,7 +16,7 @@ void power_init(const struct acpi_power *p)
 
 void power_flush(void)
 {
-	console_flush();
+	console_drain();
 }
 
 static void pause_a_while(void)
