@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* A modelled CPU in guest mode: see tests/host/guest.h. */
+#include <string.h>
+#include "mm/p2m.h"
+#include "tests/host/env.h"
+#include "tests/host/guest.h"
+
+#define TLB_ENTRIES 64u
+
+struct tlb_entry {
+	struct space *s;
+	uint64_t gfn, mfn;
+	bool write, dirty, valid;
+};
+
+static struct guest_cpu {
+	struct space *inside;
+	struct tlb_entry tlb[TLB_ENTRIES];
+	uint64_t exits;
+	_Atomic bool kicked;
+} cpus[ENV_MAX_CPUS];
+
+void guest_reset(void)
+{
+	guest_leave_all();
+	memset(cpus, 0, sizeof(cpus));
+}
+
+bool guest_inside(unsigned cpu, struct space *s)
+{
+	return cpus[cpu].inside == s;
+}
+
+uint64_t guest_exits(unsigned cpu)
+{
+	return cpus[cpu].exits;
+}
+
+void guest_leave(unsigned cpu)
+{
+	unsigned self = env_cpu();
+
+	if (!cpus[cpu].inside)
+		return;
+	host_set_cpu(cpu);
+	flush_leave();
+	host_set_cpu(self);
+	cpus[cpu].inside = NULL;
+	cpus[cpu].exits++;
+}
+
+void guest_leave_all(void)
+{
+	for (unsigned cpu = 0; cpu < ENV_MAX_CPUS; cpu++)
+		guest_leave(cpu);
+}
+
+void guest_kicked(unsigned cpu)
+{
+	guest_leave(cpu);
+}
+
+void guest_kicked_flag(unsigned cpu)
+{
+	atomic_store(&cpus[cpu].kicked, true);
+}
+
+static void guest_flush(struct guest_cpu *c, struct space *s)
+{
+	for (unsigned i = 0; i < TLB_ENTRIES; i++)
+		if (c->tlb[i].s == s)
+			c->tlb[i].valid = false;
+}
+
+static void guest_enter(unsigned cpu, struct space *s)
+{
+	struct guest_cpu *c = &cpus[cpu];
+	unsigned self = env_cpu();
+
+	if (atomic_exchange(&c->kicked, false))
+		guest_leave(cpu);
+	if (c->inside == s)
+		return;
+	guest_leave(cpu);
+	host_set_cpu(cpu);
+	if (flush_enter(s))
+		guest_flush(c, s);
+	host_set_cpu(self);
+	c->inside = s;
+}
+
+/* The CPU's walk: sets accessed and dirty bits as hardware does, without any lock. */
+static bool guest_walk(struct space *s, uint64_t gfn, bool write, struct tlb_entry *t)
+{
+	const struct pte_format *f = mm.format;
+	struct p2m_slot p = p2m_find(s, GFN(gfn));
+	uint64_t set = f->accessed_mask | (write ? f->dirty_mask : 0), v;
+
+	if (!p.entry)
+		return false;
+	v = __atomic_load_n(p.entry, __ATOMIC_ACQUIRE);
+	do {
+		if (f->kind(v, p.level) != PTE_LEAF || (write && !(f->access(v) & PTE_W)))
+			return false;
+	} while (!__atomic_compare_exchange_n(p.entry, &v, v | set, false, __ATOMIC_ACQ_REL,
+	                                      __ATOMIC_ACQUIRE));
+	*t = (struct tlb_entry){
+	    .s = s,
+	    .gfn = gfn,
+	    .mfn = f->frame(v, p.level).n + (p.level > 1 ? gfn % LARGE_PAGES : 0),
+	    .write = f->access(v) & PTE_W,
+	    .dirty = write || (v & f->dirty_mask) || !f->dirty_mask,
+	    .valid = true,
+	};
+	return true;
+}
+
+/* Where the access goes, or NULL: it faults. */
+static uint64_t *guest_reach(unsigned cpu, struct space *s, uint64_t gpa, bool write)
+{
+	uint64_t gfn = gpa >> PAGE_SHIFT;
+	struct tlb_entry *t = &cpus[cpu].tlb[gfn % TLB_ENTRIES];
+	bool hit = t->valid && t->s == s && t->gfn == gfn;
+
+	/* A write through an entry that is not dirty yet, or not writable, walks again. */
+	if (!hit || (write && !(t->write && t->dirty)))
+		if (!guest_walk(s, gfn, write, t)) {
+			if (hit) /* a violation drops what was used (SDM vol. 3, 28.3.3.1) */
+				t->valid = false;
+			return NULL;
+		}
+	return (uint64_t *)((uint8_t *)env_frame(MFN(t->mfn)) + gpa % PAGE_SIZE);
+}
+
+static enum mm_verdict guest_access(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value,
+                                    unsigned access)
+{
+	unsigned self = env_cpu();
+	bool write = access & FAULT_WRITE;
+
+	for (;;) {
+		enum mm_verdict verdict;
+		uint64_t *at;
+
+		guest_enter(cpu, s);
+		at = guest_reach(cpu, s, gpa, write);
+		if (at && write)
+			__atomic_store_n(at, *value, __ATOMIC_RELAXED);
+		else if (at)
+			*value = __atomic_load_n(at, __ATOMIC_RELAXED);
+		if (at)
+			return VERDICT_RESUME;
+		guest_leave(cpu);
+		host_set_cpu(cpu);
+		verdict = mm_fault(s, gfn_of_addr(gpa), access);
+		host_set_cpu(self);
+		if (verdict != VERDICT_RESUME)
+			return verdict;
+	}
+}
+
+enum mm_verdict guest_read(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value)
+{
+	return guest_access(cpu, s, gpa, value, FAULT_READ);
+}
+
+enum mm_verdict guest_write(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value)
+{
+	return guest_access(cpu, s, gpa, &value, FAULT_WRITE);
+}
+
+enum mm_verdict guest_walk_write(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value)
+{
+	return guest_access(cpu, s, gpa, &value, FAULT_WRITE | FAULT_GUEST_WALK);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guests of the native tests. A guest access on a CPU goes through that CPU's
+ * modelled TLB: what is once in it stays until flush_enter() says flush. The
+ * CPU stays in guest mode after an access, until it faults or is kicked, so a missing
+ * flush shows as a stale read or a lost write.
+ */
+#ifndef TESTS_HOST_GUEST_H
+#define TESTS_HOST_GUEST_H
+
+#include "mm/space.h"
+
+/*
+ * One access of a 64-bit word; faults are served by mm_fault as often as needed.
+ * Returns VERDICT_RESUME when it was made, or the verdict that stopped it.
+ */
+enum mm_verdict guest_read(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value);
+enum mm_verdict guest_write(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value);
+/* A write by the CPU's walk of guest page tables (it sets an accessed bit). */
+enum mm_verdict guest_walk_write(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value);
+
+/* Whether that CPU is in guest mode in s, and its exits so far. */
+bool guest_inside(unsigned cpu, struct space *s);
+uint64_t guest_exits(unsigned cpu);
+
+void guest_leave(unsigned cpu);
+void guest_leave_all(void);
+
+void guest_kicked(unsigned cpu); /* the CPU leaves guest mode now: for one thread */
+void guest_reset(void);
+
+/* For threads: env_kick only sets a flag, which the guest looks at before each access. */
+void guest_kicked_flag(unsigned cpu);
+
+#endif

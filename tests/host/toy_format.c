@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* bit 0 present, 1 table, 2 W, 3 X, 4 accessed, 5 dirty, 6 large; sw or state in 60..63. */
+#include "tests/host/toy_format.h"
+
+#define TOY_PRESENT  BIT(0)
+#define TOY_TABLE    BIT(1)
+#define TOY_W        BIT(2)
+#define TOY_X        BIT(3)
+#define TOY_ACCESSED BIT(4)
+#define TOY_DIRTY    BIT(5)
+#define TOY_LARGE    BIT(6)
+#define TOY_ADDRESS  BITS(51, 12)
+#define TOY_SW_SHIFT 60
+
+static uint64_t toy_table(mfn_t table)
+{
+	return mfn_to_addr(table) | TOY_PRESENT | TOY_TABLE;
+}
+
+static uint64_t toy_leaf(mfn_t mfn, unsigned level, unsigned access, unsigned sw)
+{
+	uint64_t e = mfn_to_addr(mfn) | TOY_PRESENT | (uint64_t)sw << TOY_SW_SHIFT;
+
+	e |= access & PTE_W ? TOY_W : 0;
+	e |= access & PTE_X ? TOY_X : 0;
+	return e | (level > 1 ? TOY_LARGE : 0);
+}
+
+static uint64_t toy_soft(unsigned state)
+{
+	return (uint64_t)state << TOY_SW_SHIFT;
+}
+
+static enum pte_kind toy_kind(uint64_t e, unsigned level)
+{
+	(void)level;
+	if (!(e & TOY_PRESENT))
+		return e ? PTE_SOFT : PTE_EMPTY;
+	return e & TOY_TABLE ? PTE_TABLE : PTE_LEAF;
+}
+
+static mfn_t toy_frame(uint64_t e, unsigned level)
+{
+	(void)level;
+	return mfn_of_addr(e & TOY_ADDRESS);
+}
+
+static unsigned toy_access(uint64_t e)
+{
+	return PTE_R | (e & TOY_W ? PTE_W : 0) | (e & TOY_X ? PTE_X : 0);
+}
+
+static unsigned toy_sw(uint64_t e)
+{
+	return (unsigned)(e >> TOY_SW_SHIFT);
+}
+
+static uint64_t toy_root(mfn_t root)
+{
+	return mfn_to_addr(root);
+}
+
+#define TOY_FORMAT(text, a, d)                                                                     \
+	{                                                                                          \
+		.name = text, .levels = 4, .accessed_mask = a, .dirty_mask = d,                    \
+		.table = toy_table, .leaf = toy_leaf, .soft = toy_soft, .kind = toy_kind,          \
+		.frame = toy_frame, .access = toy_access, .sw = toy_sw, .soft_state = toy_sw,      \
+		.root = toy_root                                                                   \
+	}
+
+const struct pte_format toy_format = TOY_FORMAT("toy", TOY_ACCESSED, TOY_DIRTY);
+const struct pte_format toy_format_no_dirty = TOY_FORMAT("toy, no dirty flags", 0, 0);
