@@ -6,13 +6,15 @@
  *	protected for a merge	writable again; the merge will notice and give up
  *	shared, count one	taken over in place: the index entry goes, under the
  *				bucket lock, before the leaf becomes writable
- *	shared or constant	broken: copy -> switch the leaf -> flush -> only then
- *				the old frame loses its count
+ *	shared or constant	broken: copy -> switch the leaf, still read-only ->
+ *				flush -> only then allow writes, and only then the
+ *				old frame loses its count
  *
- * The copy is made while the leaf is still read-only, so no write can be lost;
- * the leaf is switched in one write; and a CPU of this guest that still reads
- * the old frame reads right bytes until it is flushed, which is before anyone can write.
- * That is why the old frame must keep its count until then.
+ * The copy is made while the leaf is read-only, so no write can be lost. Until
+ * the flush is done one CPU of this guest may read the old frame and another the
+ * new one. Both hold the same bytes as long as nobody can write: were the new leaf
+ * writable at once, a CPU could see a later write of its neighbour and still miss
+ * an earlier one to this page, which x86 promises never happens (SDM vol. 3, 8.2).
  *
  * A take-over and an unprotect only add rights to the same frame: no flush. A CPU
  * with the old translation faults once more and is told to go on.
@@ -77,9 +79,11 @@ static enum mm_status cow_copy(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *o
 		return MM_NOMEM;
 	cow_fill(new, old, clean);
 	env_point(POINT_BREAK_COPIED);
-	p2m_entry_exchange(e, f->leaf(new, 1, f->access(v) | PTE_W, 0));
+	p2m_entry_exchange(e, f->leaf(new, 1, f->access(v) & ~PTE_W, PTE_SW_PROTECTED));
 	env_point(POINT_BREAK_SWITCHED);
 	generation = flush_begin(s);
+	flush_wait(s, generation);
+	p2m_allow_write(e);
 	cow_unmap_counted(s, old);
 	s->stats.private_pages++;
 	s->stats.breaks++;

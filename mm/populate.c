@@ -25,8 +25,10 @@ enum mm_status populate_page(struct space *s, gfn_t gfn, mfn_t *out)
 		env_page_zero(env_frame(mfn));
 	old = p2m_entry_get(e);
 	if (old) { /* a read has mapped the zero frame: other CPUs may have it cached */
-		p2m_entry_exchange(e, mm.format->leaf(mfn, 1, PTE_RWX, 0));
+		/* Writable only after the flush: see cow.c. */
+		p2m_entry_exchange(e, mm.format->leaf(mfn, 1, PTE_R | PTE_X, PTE_SW_PROTECTED));
 		flush_space(s);
+		p2m_allow_write(e);
 		s->stats.untouched_mapped--;
 	} else {
 		p2m_entry_set(e, mm.format->leaf(mfn, 1, PTE_RWX, 0));
