@@ -65,6 +65,7 @@ void mm_init(const struct mm_config *c)
 {
 	ASSERT(c->nr_cpus >= 1 && c->nr_cpus <= ENV_MAX_CPUS && c->nr_frames <= MFN_LIMIT);
 	__builtin_memset(&mm, 0, sizeof(mm));
+	lock_order_init();
 	mm.frames = c->frames;
 	mm.nr_frames = c->nr_frames;
 	mm.nr_cpus = c->nr_cpus;

@@ -15,6 +15,12 @@ struct held_locks {
 
 static struct held_locks held[ENV_MAX_CPUS];
 
+void lock_order_init(void)
+{
+	for (unsigned cpu = 0; cpu < ENV_MAX_CPUS; cpu++)
+		held[cpu].n = 0;
+}
+
 static void lock_push(struct held_locks *h, unsigned rank)
 {
 	ASSERT(h->n < LOCKS_HELD_MAX);

@@ -20,6 +20,9 @@
 #define LOCK_BUCKET 0x1000u
 #define LOCK_FREE   0x1001u
 
+/* No CPU holds anything: at start. */
+void lock_order_init(void);
+
 void lock_take(struct spinlock *l, unsigned rank);
 bool lock_try(struct spinlock *l, unsigned rank) must_check;
 void lock_drop(struct spinlock *l, unsigned rank);

@@ -45,7 +45,7 @@ void host_start(const struct host_config *c)
 	    .nr_free = 1,
 	    .nr_buckets = nr_buckets,
 	    .format = c->format ? c->format : &toy_format,
-	    .nr_cpus = c->cpus,
+	    .nr_cpus = c->cpus + 1,
 	    .reserve_pages = c->reserve,
 	};
 
@@ -59,7 +59,7 @@ void host_start(const struct host_config *c)
 	alloc_count = alloc_fail_at = 0;
 	host_on_point = NULL;
 	host_on_kick = guest_kicked;
-	this_cpu = 0;
+	this_cpu = c->cpus; /* the test itself: guests run on the others */
 	guest_reset();
 	mm_init(&config);
 }

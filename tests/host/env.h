@@ -12,7 +12,7 @@
 
 struct host_config {
 	uint64_t frames; /* of the machine; frame 0 is not RAM */
-	unsigned cpus;
+	unsigned cpus;   /* for guests, 0 .. cpus - 1; the test's own code runs on one more */
 	uint64_t reserve;
 	const struct pte_format *format; /* NULL: toy_format */
 };
@@ -47,7 +47,7 @@ extern bool host_panic_expected;
 extern char host_panic_text[256];
 #define HOST_PANICS(statement)                                                                     \
 	({                                                                                         \
-		bool panicked_ = true;                                                             \
+		volatile bool panicked_ = true;                                                    \
 		host_panic_expected = true;                                                        \
 		if (!setjmp(host_panic_jump)) {                                                    \
 			statement;                                                                 \
