@@ -14,6 +14,7 @@
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/pci.h"
 #include "arch/x86_64/smp.h"
+#include "arch/x86_64/spec.h"
 #include "arch/x86_64/time.h"
 #include "arch/x86_64/trap.h"
 #include "drivers/console.h"
@@ -171,7 +172,7 @@ static void cpus_start(void)
 {
 	unsigned limit = (unsigned)min_u64(cmdline_number("maxcpus", MAX_CPUS), MAX_CPUS);
 
-	smp_start(&madt, limit ? limit : 1, cmdline_bool("smt", true));
+	smp_start(&madt, limit ? limit : 1, cmdline_bool("smt", !(spec_current()->actions & DO_PARK_SMT)));
 	log_info("CPUs: %u, %s, TSC %llu kHz by the %s, APIC timer %s", machine_cpus(),
 	         apic_is_x2apic() ? "x2APIC" : "xAPIC",
 	         (unsigned long long)(machine_tsc_hz() / 1000), time_source(),

@@ -214,8 +214,6 @@ ASSERT_STATIC(sizeof(struct vmcb) == 0x1000);
 #define SVM_NPF          0x400u
 #define SVM_INVALID      0xffffffffu /* the low half; QEMU stores no more */
 
-/* ---- our own structure behind hvm_vcpu.svm ---- */
-
 /* npt.c */
 struct pte_format;
 extern const struct pte_format npt_format;

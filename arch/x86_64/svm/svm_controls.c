@@ -144,3 +144,66 @@ void svm_msrpm_build(uint8_t map[MSRPM_BYTES], bool cpu_has_tsc_aux)
 			map[bit / 8] &= (uint8_t) ~(2u << bit % 8);
 	}
 }
+
+#define CR0_PE      BIT(0)
+#define CR0_NW      BIT(29)
+#define CR0_CD      BIT(30)
+#define CR0_PG      BIT(31)
+#define CR4_PAE     BIT(5)
+#define EFER_LME    BIT(8)
+#define EFER_LMA    BIT(10)
+#define EFER_SVME   BIT(12)
+#define SEG_L       BIT(9)
+#define SEG_DB      BIT(10)
+#define MISC2_VMRUN BIT(0)
+
+static const char *svm_vmrun_mode_rule(const struct vmcb *b)
+{
+	bool lme_pg = (b->efer & EFER_LME) && (b->cr0 & CR0_PG);
+
+	if (lme_pg && !(b->cr4 & CR4_PAE))
+		return "EFER.LME and CR0.PG are set, CR4.PAE is clear";
+	if (lme_pg && !(b->cr0 & CR0_PE))
+		return "EFER.LME and CR0.PG are set, CR0.PE is clear";
+	if (lme_pg && (b->cs.attributes & SEG_L) && (b->cs.attributes & SEG_DB))
+		return "in long mode CS has both L and D set";
+	return NULL;
+}
+
+const char *svm_vmrun_rule(const struct vmcb *b, unsigned phys_bits)
+{
+	const char *mode = svm_vmrun_mode_rule(b);
+	uint64_t beyond = ~BITS(phys_bits - 1, 0);
+
+	if (!(b->efer & EFER_SVME))
+		return "EFER.SVME is clear";
+	if (!(b->cr0 & CR0_CD) && (b->cr0 & CR0_NW))
+		return "CR0.CD is clear and CR0.NW is set";
+	if (b->cr0 >> 32)
+		return "CR0 bits 63..32 are not zero";
+	if ((b->efer & EFER_LMA) && (b->cr3 & beyond & BITS(51, 0)))
+		return "CR3 has reserved address bits set";
+	if (b->cr4 & (BITS(63, 32) | BITS(31, 24) | BIT(19) | BITS(15, 13)))
+		return "CR4 has reserved bits set";
+	if (b->dr6 >> 32)
+		return "DR6 bits 63..32 are not zero";
+	if (b->dr7 >> 32)
+		return "DR7 bits 63..32 are not zero";
+	if (b->efer & (BITS(63, 22) | BIT(16) | BIT(9) | BITS(7, 1)))
+		return "EFER has reserved bits set";
+	if (mode)
+		return mode;
+	if (!(b->intercepts[WORD_MISC2] & MISC2_VMRUN))
+		return "VMRUN is not intercepted";
+	if (!b->guest_asid)
+		return "the ASID is 0";
+	if ((b->msrpm_base_pa & beyond) || (b->iopm_base_pa & beyond))
+		return "a permission map lies beyond physical memory";
+	if ((b->nested_control & NESTED_PAGING) && (b->nested_cr3 & (beyond | BITS(11, 0))))
+		return "nested CR3 has reserved bits set";
+	if ((b->event_injection & EVENT_VALID) &&
+	    (b->event_injection & EVENT_TYPE) == EVENT_TYPE_EXCEPTION &&
+	    ((b->event_injection & EVENT_VECTOR) == 2 || (b->event_injection & EVENT_VECTOR) >= 32))
+		return "an exception is injected that does not exist";
+	return "";
+}

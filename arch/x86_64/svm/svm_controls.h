@@ -45,4 +45,8 @@ void svm_msrpm_build(uint8_t map[MSRPM_BYTES], bool cpu_has_tsc_aux);
 /* Number of the read bit of an MSR in the map, the write bit is the next; -1: always exits. */
 int svm_msrpm_bit(uint32_t msr);
 
+/* The consistency check of VMRUN (15.5.1) that this VMCB fails, as a sentence; "" if none
+ * that we know. phys_bits: of the machine. */
+const char *svm_vmrun_rule(const struct vmcb *b, unsigned phys_bits);
+
 #endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bytes of the instruction that exited. The full way is a walk of the
+ * guest's page tables with a look into the p2m at each step, several hundred
+ * instructions. A guest that makes hypercalls makes them from the same page
+ * again and again, so the walk is remembered:
+ *
+ *	linear page, CR3 -> the guest's table entries on the way (address, value)
+ *	                 -> the page
+ *
+ * It holds again if (1) no p2m entry of the space has lost a right or its frame
+ * since: the space's generation is the same, so each of these addresses is
+ * still that guest's memory; and (2) each table entry still has its value. This
+ * is exact: what the walk would read now is what it read then. The generation
+ * is compared again after the bytes were read, because the frame may have been
+ * given away meanwhile; then what was read is thrown away.
+ */
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/guest/gva.h"
+#include "arch/x86_64/paging.h"
+#include "arch/x86_64/svm/svm_vcpu.h"
+#include "mm/space.h"
+
+#define FETCH_BYTES (INSN_MAX + 1)
+
+static uint64_t svm_generation(const struct hvm_vcpu *v)
+{
+	return atomic_load_explicit(&v->space->generation, memory_order_acquire);
+}
+
+/* The page behind a guest frame, NULL if there is none to read. */
+static const uint8_t *svm_guest_page(const struct hvm_vcpu *v, uint64_t gpa, enum p2m_type *type)
+{
+	struct p2m_view view = p2m_lookup(v->space, gfn_of_addr(gpa));
+
+	*type = view.type;
+	return mfn_valid(view.mfn) ? phys_to_virt(mfn_to_addr(view.mfn)) : NULL;
+}
+
+/* ---- the full way ---- */
+
+struct recorder {
+	struct hvm_vcpu *v;
+	struct svm_fetch *fetch; /* NULL: nothing is remembered */
+	bool complete;
+};
+
+static void svm_record(struct recorder *r, const uint8_t *at, uint64_t value, unsigned bytes)
+{
+	struct svm_fetch *f = r->fetch;
+
+	if (!f)
+		return;
+	if (!at || bytes != 8 || f->steps >= FETCH_STEPS) {
+		r->complete = false;
+		return;
+	}
+	f->entry[f->steps] = (const uint64_t *)at;
+	f->value[f->steps++] = value;
+}
+
+/* gva_memory.read: one entry of the guest's tables, read once. */
+static enum mm_status svm_read_entry(void *arg, uint64_t gpa, void *dst, unsigned bytes)
+{
+	struct recorder *r = arg;
+	enum p2m_type type;
+	const uint8_t *page = svm_guest_page(r->v, gpa, &type), *at = NULL;
+	uint64_t value = 0;
+
+	if (!page && type != P2M_UNTOUCHED)
+		return MM_NORAM;
+	if (page) {
+		at = page + gpa % PAGE_SIZE;
+		value =
+		    bytes == 8 ? *(const volatile uint64_t *)at : *(const volatile uint32_t *)at;
+	}
+	svm_record(r, at, value, bytes);
+	__builtin_memcpy(dst, &value, bytes);
+	return MM_OK;
+}
+
+/* Copy up to `n` bytes at a linear address that do not cross a page; 0 if it cannot be read. */
+static unsigned svm_copy_page(struct hvm_vcpu *v, uint64_t linear, unsigned access, uint8_t *dst,
+                              unsigned n)
+{
+	struct svm_fetch *f = access & GVA_FETCH ? &v->svm->fetch : NULL;
+	struct recorder r = {.v = v, .fetch = f, .complete = true};
+	struct gva_memory m = {
+	    .read = svm_read_entry, .arg = &r, .phys_bits = svm_machine.phys_bits};
+	uint64_t generation = svm_generation(v);
+	struct guest_state s;
+	struct gva_walk walk;
+	enum p2m_type type;
+	const uint8_t *page;
+
+	svm_vcpu_get_state(v, &s);
+	if (f)
+		*f = (struct svm_fetch){
+		    .generation = generation, .page = linear & PAGE_MASK, .cr3 = s.cr3};
+	if (s.cpl == 3)
+		access |= GVA_USER;
+	if (v->regs.rflags & RFLAGS_AC)
+		access |= GVA_AC;
+	if (gva_walk(&m, &s, linear, access, &walk) != GVA_OK)
+		return 0;
+	page = svm_guest_page(v, walk.gpa, &type);
+	if (!page)
+		return 0;
+	for (unsigned i = 0; i < n; i++)
+		dst[i] = ((const volatile uint8_t *)page)[(linear + i) % PAGE_SIZE];
+	if (svm_generation(v) != generation)
+		return 0;
+	if (f) {
+		f->code = page;
+		f->valid = r.complete;
+	}
+	return n;
+}
+
+static unsigned svm_copy(struct hvm_vcpu *v, uint64_t linear, unsigned access, uint8_t *dst,
+                         unsigned n)
+{
+	unsigned first = PAGE_SIZE - (unsigned)(linear % PAGE_SIZE);
+
+	if (first >= n)
+		return svm_copy_page(v, linear, access, dst, n);
+	if (svm_copy_page(v, linear, access, dst, first) != first)
+		return 0;
+	/* The instruction may end before the next page, which need not be there. */
+	return first + svm_copy_page(v, linear + first, access, dst + first, n - first);
+}
+
+/* ---- the short way ---- */
+
+static bool svm_fetch_again(struct hvm_vcpu *v, uint64_t linear, uint8_t bytes[FETCH_BYTES])
+{
+	const struct svm_fetch *f = &v->svm->fetch;
+	uint64_t at = linear % PAGE_SIZE;
+
+	if (!f->valid || f->page != linear - at || f->cr3 != v->svm->vmcb->cr3 ||
+	    f->generation != svm_generation(v) || at > PAGE_SIZE - FETCH_BYTES)
+		return false;
+	for (unsigned i = 0; i < f->steps; i++)
+		if (*(const volatile uint64_t *)f->entry[i] != f->value[i])
+			return false;
+	__builtin_memcpy(bytes, f->code + at, FETCH_BYTES);
+	/* Loads are not reordered with later loads (SDM vol. 3, 9.2.2): only the compiler. */
+	asm volatile("" ::: "memory");
+	return f->generation == svm_generation(v);
+}
+
+unsigned svm_fetch(struct hvm_vcpu *v, uint8_t bytes[FETCH_BYTES])
+{
+	unsigned bits = svm_code_bits(v);
+	uint64_t linear = v->regs.rip;
+
+	if (bits != 64)
+		linear = (uint32_t)(linear + v->svm->vmcb->cs.base);
+	if (svm_fetch_again(v, linear, bytes))
+		return INSN_MAX;
+	return svm_copy(v, linear, GVA_FETCH, bytes, INSN_MAX);
+}
+
+bool svm_fetch_operand(struct hvm_vcpu *v, unsigned segment, uint64_t offset, uint16_t *value)
+{
+	const struct vmcb *b = v->svm->vmcb;
+	const struct vmcb_segment *seg[] = {&b->es, &b->cs, &b->ss, &b->ds, &b->fs, &b->gs};
+	uint64_t linear = offset;
+	uint8_t bytes[2];
+
+	/* In 64-bit mode only FS and GS have a base (APM vol. 2, 4.8). */
+	if (svm_code_bits(v) != 64)
+		linear = (uint32_t)(offset + seg[segment]->base);
+	else if (segment == INSN_FS || segment == INSN_GS)
+		linear += seg[segment]->base;
+	if (svm_copy(v, linear, 0, bytes, 2) != 2)
+		return false;
+	*value = (uint16_t)(bytes[0] | bytes[1] << 8);
+	return true;
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Entering a guest and coming back: translations, events, the exit.
+ *
+ * ASIDs. Each CPU hands out its ASIDs one after the other, one to each vCPU
+ * that enters it. A vCPU whose translations are out of date takes a new one,
+ * which no entry in the TLB carries, and when they run out the whole TLB is
+ * flushed and a new epoch begins (APM vol. 2, 15.16). With flush-by-ASID the
+ * vCPU keeps its ASID instead. An ASID belongs to one vCPU, not to a space:
+ * flush_enter() tells the first vCPU of a space on this CPU that something has
+ * changed, and the others find out by comparing the space's generation with
+ * the one that their ASID last saw.
+ *
+ * Events. One event word, in EVENTINJ's form, waits for the next entry. What
+ * an exit interrupted goes back into it, so nothing is lost while a vCPU waits.
+ */
+#include "arch/x86_64/svm/svm_vcpu.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/hvm_event.h"
+#include "arch/x86_64/paging.h"
+#include "arch/x86_64/spec.h"
+#include "arch/x86_64/svm/svm_controls.h"
+#include "arch/x86_64/svm/svm_exit.h"
+#include "arch/x86_64/xstate.h"
+#include "kernel/machine.h"
+#include "mm/frame.h"
+#include "mm/space.h"
+
+#define RFLAGS_RF BIT(16)
+#define DR6_BS    BIT(14)
+#define VECTOR_DB 1u
+
+#define MISC1_VINTR BIT(4)
+#define MISC1_IRET  BIT(20)
+
+struct svm_cpu {
+	uint64_t host_pa; /* a VMCB page that holds what VMLOAD restores for us */
+	uint64_t asid_epoch;
+	uint32_t next_asid;
+};
+static struct svm_cpu svm_cpus[MAX_CPUS];
+
+/* ---- this CPU ---- */
+
+const char *svm_run_cpu_on(void)
+{
+	struct svm_cpu *c = &svm_cpus[machine_cpu()];
+	mfn_t save, host;
+
+	if (!c->host_pa) {
+		save = frame_alloc(0, FRAME_HYPERVISOR, 0);
+		host = frame_alloc(0, FRAME_HYPERVISOR, 0);
+		if (!mfn_valid(save) || !mfn_valid(host))
+			return "There is no memory for this CPU's AMD-V save area.";
+		wrmsr(MSR_VM_HSAVE_PA, mfn_to_addr(save));
+		c->host_pa = mfn_to_addr(host);
+	}
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	asm volatile("vmsave %0" ::"a"(c->host_pa) : "memory");
+	/* The first ASID asked for starts an epoch, so with a flush of everything. */
+	c->next_asid = svm_machine.nr_asids;
+	return NULL;
+}
+
+void svm_run_cpu_off(void)
+{
+	asm volatile("stgi");
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
+}
+
+/* ---- translations ---- */
+
+static void svm_new_asid(struct svm_vcpu *s, struct svm_cpu *c)
+{
+	if (c->next_asid >= svm_machine.nr_asids) {
+		c->asid_epoch++;
+		c->next_asid = 1;
+		s->vmcb->tlb_control = TLB_FLUSH_ALL;
+	}
+	s->vmcb->guest_asid = c->next_asid++;
+	s->asid_epoch = c->asid_epoch;
+}
+
+/* Nothing that this vCPU may use in the TLB is older than what the space and the guest are now. */
+static void svm_translations(struct hvm_vcpu *v, struct svm_cpu *c, bool flush)
+{
+	struct svm_vcpu *s = v->svm;
+	uint64_t generation = atomic_load_explicit(&v->space->generation, memory_order_acquire);
+	uint32_t cpu = (uint32_t)(c - svm_cpus);
+	bool mine = s->asid_cpu == cpu && s->asid_epoch == c->asid_epoch;
+
+	s->vmcb->tlb_control = TLB_KEEP;
+	if (mine && !flush && !s->flush_own && s->space_generation == generation)
+		return;
+	if (mine && (svm_machine.features & SVM_FEATURE_FLUSH_BY_ASID))
+		s->vmcb->tlb_control = TLB_FLUSH_ASID;
+	else
+		svm_new_asid(s, c);
+	s->asid_cpu = cpu;
+	s->space_generation = generation;
+	s->flush_own = false;
+	v->last_cpu = cpu;
+}
+
+/* ---- events ---- */
+
+static void svm_window_open(struct svm_vcpu *s)
+{
+	s->vmcb->virtual_interrupt |= V_IRQ | V_INTR_PRIO | V_IGN_TPR;
+	s->vmcb->intercepts[WORD_MISC1] |= MISC1_VINTR;
+	s->window = true;
+}
+
+static void svm_window_close(struct svm_vcpu *s)
+{
+	s->vmcb->virtual_interrupt &= ~V_IRQ;
+	s->vmcb->intercepts[WORD_MISC1] &= (uint32_t)~MISC1_VINTR;
+	s->window = false;
+}
+
+bool svm_vcpu_offer(struct hvm_vcpu *v, int vector)
+{
+	struct svm_vcpu *s = v->svm;
+	bool open = (v->regs.rflags & RFLAGS_IF) && !(s->vmcb->interrupt_state & STATE_SHADOW);
+
+	if (vector < 0 || (open && !s->event)) {
+		if (s->window)
+			svm_window_close(s);
+		if (vector >= 0)
+			s->event = EVENT_VALID | EVENT_TYPE_INTR | (uint8_t)vector;
+		return vector >= 0;
+	}
+	if (!s->window)
+		svm_window_open(s);
+	return false;
+}
+
+static void svm_inject_exception(struct svm_vcpu *s, const struct hvm_event *e)
+{
+	struct hvm_event first = svm_event_unpack(s->event), out;
+
+	if (s->event && first.type == EVENT_NMI)
+		s->nmi = (s->nmi | NMI_PENDING) & ~NMI_MASKED;
+	/* A displaced interrupt is offered again by kernel/: upcalls are level-triggered. */
+	if (hvm_event_merge(s->event ? &first : NULL, e, &out) == EVENT_TRIPLE_FAULT)
+		s->shutdown = true;
+	else
+		s->event = svm_event_pack(&out);
+}
+
+void svm_vcpu_inject(struct hvm_vcpu *v, const struct hvm_event *e)
+{
+	struct svm_vcpu *s = v->svm;
+
+	switch (e->type) {
+	case EVENT_EXCEPTION:
+		svm_inject_exception(s, e);
+		break;
+	case EVENT_NMI:
+		s->nmi |= NMI_PENDING;
+		break;
+	case EVENT_INTERRUPT:
+		if (!s->event)
+			s->event = svm_event_pack(e);
+		break;
+	}
+}
+
+/* There is no NMI window in hardware: watch for the IRET that ends the one before. */
+static void svm_nmi_enter(struct hvm_vcpu *v)
+{
+	struct svm_vcpu *s = v->svm;
+
+	if ((s->nmi & NMI_IRET) && v->regs.rip != s->iret_rip)
+		s->nmi &= ~(NMI_IRET | NMI_MASKED);
+	if (!(s->nmi & NMI_PENDING))
+		return;
+	if (!(s->nmi & NMI_MASKED) && !s->event) {
+		s->event = EVENT_VALID | EVENT_TYPE_NMI | 2;
+		s->nmi = NMI_MASKED;
+	} else if ((s->nmi & NMI_MASKED) && !(s->nmi & NMI_IRET)) {
+		s->vmcb->intercepts[WORD_MISC1] |= MISC1_IRET;
+	}
+}
+
+/* An IRET is about to be executed with an NMI waiting: the mask ends behind it. */
+static void svm_nmi_iret(struct hvm_vcpu *v, struct vmexit *x)
+{
+	struct svm_vcpu *s = v->svm;
+
+	s->vmcb->intercepts[WORD_MISC1] &= (uint32_t)~MISC1_IRET;
+	s->nmi |= NMI_IRET;
+	s->iret_rip = v->regs.rip;
+	*x = (struct vmexit){.kind = EXIT_INTERRUPT, .hw_reason = SVM_IRET};
+}
+
+void svm_vcpu_skip(struct hvm_vcpu *v, const struct vmexit *x)
+{
+	struct svm_vcpu *s = v->svm;
+
+	v->regs.rip += x->length;
+	if (svm_code_bits(v) != 64)
+		v->regs.rip = (uint32_t)v->regs.rip;
+	s->vmcb->interrupt_state &= ~STATE_SHADOW;
+	v->regs.rflags &= ~RFLAGS_RF;
+	if (v->regs.rflags & RFLAGS_TF) {
+		v->guest_dr6 |= DR6_BS;
+		svm_inject_exception(s, &(struct hvm_event){EVENT_EXCEPTION, VECTOR_DB, false, 0});
+	}
+}
+
+/* ---- the exit ---- */
+
+static void svm_own_exit(struct hvm_vcpu *v, const struct svm_raw *raw, struct vmexit *x)
+{
+	if ((uint32_t)raw->code == SVM_IRET)
+		svm_nmi_iret(v, x);
+	else
+		svm_insn_complete(v, raw->code, raw->info1, x);
+}
+
+static void svm_after_decode(struct hvm_vcpu *v, struct vmexit *x)
+{
+	struct svm_vcpu *s = v->svm;
+
+	if (x->kind == EXIT_WINDOW) {
+		svm_window_close(s);
+	} else if (x->kind == EXIT_EXCEPTION && x->length) {
+		/* INT1 is a trap: its #DB points behind it. */
+		v->regs.rip += x->length;
+		x->length = 0;
+	} else if (x->kind == EXIT_BAD_STATE) {
+		x->text = svm_vmrun_rule(s->vmcb, svm_machine.phys_bits);
+	}
+}
+
+static void svm_decode(struct hvm_vcpu *v, struct vmexit *x)
+{
+	struct vmcb *b = v->svm->vmcb;
+	struct svm_raw raw = {
+	    .code = b->exit_code,
+	    .info1 = b->exit_info1,
+	    .info2 = b->exit_info2,
+	    .next_rip = b->next_rip,
+	    .rip = v->regs.rip,
+	    .has_next_rip = svm_machine.features & SVM_FEATURE_NRIPS,
+	    .cpl = b->cpl,
+	    .dr6 = b->dr6,
+	};
+
+	switch (svm_exit_decode(&raw, x)) {
+	case SVM_DONE:
+		break;
+	case SVM_NEEDS_INSN:
+		svm_insn_complete(v, raw.code, raw.info1, x);
+		break;
+	case SVM_OWN:
+		svm_own_exit(v, &raw, x);
+		break;
+	}
+	svm_after_decode(v, x);
+}
+
+static void svm_to_vmcb(const struct hvm_vcpu *v)
+{
+	struct vmcb *b = v->svm->vmcb;
+
+	b->rax = v->regs.gpr[RAX];
+	b->rsp = v->regs.gpr[RSP];
+	b->rip = v->regs.rip;
+	b->rflags = v->regs.rflags;
+	b->dr6 = v->guest_dr6;
+	b->event_injection = v->svm->event;
+}
+
+static void svm_from_vmcb(struct hvm_vcpu *v)
+{
+	const struct vmcb *b = v->svm->vmcb;
+
+	v->regs.gpr[RAX] = b->rax;
+	v->regs.gpr[RSP] = b->rsp;
+	v->regs.rip = b->rip;
+	v->regs.rflags = b->rflags;
+	v->guest_dr6 = b->dr6;
+	v->svm->event = b->exit_int_info ? svm_exit_event(b->exit_int_info) : 0;
+}
+
+void svm_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
+{
+	struct svm_vcpu *s = v->svm;
+	struct svm_cpu *c = &svm_cpus[machine_cpu()];
+
+	if (__builtin_expect(s->shutdown, 0)) {
+		flush_leave();
+		*x = (struct vmexit){.kind = EXIT_SHUTDOWN, .hw_reason = SVM_SHUTDOWN};
+		return;
+	}
+	if (__builtin_expect(s->nmi, 0))
+		svm_nmi_enter(v);
+	svm_translations(v, c, flush);
+	svm_to_vmcb(v);
+	if (__builtin_expect(spec_entry_actions != 0, 0))
+		spec_before_entry();
+	svm_enter(s->vmcb_pa, v->regs.gpr, c->host_pa);
+	if (__builtin_expect(spec_ibrs_at_exit, 0))
+		spec_after_exit();
+	flush_leave();
+	svm_from_vmcb(v);
+	xstate_reread_xcr0(v);
+	svm_decode(v, x);
+}
