@@ -177,7 +177,7 @@ static bool key_known(const struct word *w)
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
 		size_t n = strlen(known[i]);
 
-		if (is_key(w, known[i]))
+		if (known[i][n - 1] != '.' && is_key(w, known[i]))
 			return true;
 		if (known[i][n - 1] == '.' && w->key_len > n && !memcmp(w->key, known[i], n))
 			return true;
