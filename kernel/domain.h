@@ -37,6 +37,7 @@ struct pinned_area {
 struct vcpu {
 	struct hvm_vcpu hv;
 	struct domain *domain;
+	mfn_t frame; /* where this structure lies */
 	unsigned id;
 	bool initialised;      /* has a first state: by the loader or by VCPUOP_initialise */
 	enum vcpu_state state; /* under sched lock */
@@ -213,7 +214,9 @@ void hypercall_dispatch(struct vcpu *v, const struct vmexit *x);
 /* ---- evtchn.c ---- */
 void evtchn_send_virq(struct vcpu *v, unsigned virq);
 void evtchn_send_port(struct domain *d, unsigned port);
-bool evtchn_pending(struct vcpu *v); /* upcall pending */
+bool evtchn_pending(struct vcpu *v);    /* upcall pending */
+bool evtchn_poll_ready(struct vcpu *v); /* that, or a port that SCHEDOP_poll waits for */
+void evtchn_deliver(struct vcpu *v);    /* before each entry: offer or withdraw the upcall */
 void evtchn_domain_init(struct domain *d);
 
 /* ---- timer.c ---- */
@@ -222,6 +225,12 @@ void timer_tick(void);        /* fire what is due on any vCPU; cheap when nothin
 uint64_t timer_next_ns(void); /* earliest deadline of all, for machine_timer */
 void timer_set(struct vcpu *v, uint64_t ns);
 void pvclock_update(struct vcpu *v, bool waited); /* fills vcpu_info.time */
+void timer_set_poll(struct vcpu *v, uint64_t ns); /* when SCHEDOP_poll ends by itself */
+void timer_wallclock(struct domain *d);           /* fills shared_info's wall clock */
+void runstate_change(struct vcpu *v, unsigned to); /* under sched lock */
+/* Tell the guest, where it asked for it; v runs here or nowhere. */
+void runstate_publish(struct vcpu *v);
+void runstate_copy(struct vcpu *v, bool wide, void *dst); /* struct vcpu_runstate_info */
 
 /* ---- loader.c ---- */
 /* Load a PVH ELF image and its ramdisk; set vCPU 0's first state. NULL or a sentence. */

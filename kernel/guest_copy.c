@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* See guest_copy.h. The walk of the caller's tables is arch/x86_64/guest/gva.c. */
+#include "kernel/guest_copy.h"
+#include "arch/x86_64/guest/gva.h"
+#include "kernel/string.h"
+#include "kernel/xen_abi.h"
+
+#define RFLAGS_AC BIT(18)
+
+static const struct guest_memory_ops guest_memory_real = {mm_read, mm_write, mm_pin, mm_unpin};
+const struct guest_memory_ops *guest_memory = &guest_memory_real;
+unsigned guest_phys_bits = 40;
+
+void guest_copy_begin(struct guest_copy *c, struct vcpu *v, bool wide)
+{
+	c->v = v;
+	c->wide = wide;
+	c->have_state = false;
+	c->access = v->hv.regs.rflags & RFLAGS_AC ? GVA_AC : 0;
+	c->nr_pins = 0;
+}
+
+static struct space *copy_space(const struct guest_copy *c)
+{
+	return &c->v->domain->space;
+}
+
+void guest_copy_end(struct guest_copy *c)
+{
+	while (c->nr_pins)
+		guest_memory->unpin(copy_space(c), c->pin[--c->nr_pins]);
+}
+
+/* What a refusal of mm/ means to the caller of the hypercall. */
+static int64_t copy_error(struct guest_copy *c, enum mm_status st)
+{
+	switch (st) {
+	case MM_OK:
+		return 0;
+	case MM_NOMEM:
+		vcpu_wait_memory(c->v);
+		return HC_AGAIN;
+	case MM_LIMIT:
+		return -XEN_ENOMEM;
+	default:
+		return -XEN_EFAULT;
+	}
+}
+
+/* ---- the tables' memory, for gva_walk ---- */
+
+static enum mm_status copy_read_entry(void *arg, uint64_t gpa, void *dst, unsigned bytes)
+{
+	return guest_memory->read(arg, gpa, dst, bytes);
+}
+
+/* The page is pinned for the moment: an exchange needs the frame itself. */
+static enum mm_status copy_exchange(void *arg, uint64_t gpa, uint64_t old, uint64_t new_value,
+                                    unsigned bytes, bool *done)
+{
+	void *page;
+	uint32_t old32 = (uint32_t)old;
+	enum mm_status st = guest_memory->pin(arg, gfn_of_addr(gpa), &page);
+	void *entry;
+
+	if (st != MM_OK)
+		return st;
+	entry = (uint8_t *)page + (gpa & ~PAGE_MASK);
+	if (bytes == 4)
+		*done = __atomic_compare_exchange_n((uint32_t *)entry, &old32, (uint32_t)new_value,
+		                                    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	else
+		*done = __atomic_compare_exchange_n((uint64_t *)entry, &old, new_value, false,
+		                                    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	guest_memory->unpin(arg, gfn_of_addr(gpa));
+	return MM_OK;
+}
+
+static int64_t copy_walk(struct guest_copy *c, uint64_t gva, unsigned access, uint64_t *gpa)
+{
+	struct gva_memory m = {copy_read_entry, copy_exchange, copy_space(c), guest_phys_bits};
+	struct gva_walk walk;
+	enum gva_status st;
+
+	if (!c->have_state) {
+		hvm->vcpu_get_state(&c->v->hv, &c->state);
+		c->have_state = true;
+	}
+	st = gva_walk(&m, &c->state, gva, c->access | access, &walk);
+	*gpa = walk.gpa;
+	if (st == GVA_OK)
+		return 0;
+	if (st == GVA_NOMEM)
+		return copy_error(c, MM_NOMEM);
+	c->fault_gva = gva;
+	c->fault_error = walk.error;
+	c->fault_is_page = st == GVA_FAULT;
+	return -XEN_EFAULT;
+}
+
+static uint64_t copy_chunk(uint64_t gva, uint64_t bytes)
+{
+	return min_u64(bytes, PAGE_SIZE - (gva & ~PAGE_MASK));
+}
+
+/* Addresses of 32-bit callers wrap at 4 GiB, as theirs do. */
+static uint64_t copy_address(const struct guest_copy *c, uint64_t gva)
+{
+	return c->wide ? gva : (uint32_t)gva;
+}
+
+int64_t guest_copy_in(struct guest_copy *c, void *dst, uint64_t gva, uint64_t bytes)
+{
+	uint8_t *to = dst;
+
+	while (bytes) {
+		uint64_t at = copy_address(c, gva), n = copy_chunk(at, bytes), gpa;
+		int64_t rc = copy_walk(c, at, 0, &gpa);
+
+		if (!rc)
+			rc = copy_error(c, guest_memory->read(copy_space(c), gpa, to, n));
+		if (rc)
+			return rc;
+		to += n;
+		gva += n;
+		bytes -= n;
+	}
+	return 0;
+}
+
+int64_t guest_copy_write(struct guest_copy *c, uint64_t gva, const void *src, uint64_t bytes)
+{
+	const uint8_t *from = src;
+
+	while (bytes) {
+		uint64_t at = copy_address(c, gva), n = copy_chunk(at, bytes), gpa;
+		int64_t rc = copy_walk(c, at, GVA_WRITE, &gpa);
+
+		if (!rc)
+			rc = copy_error(c, guest_memory->write(copy_space(c), gpa, from, n));
+		if (rc)
+			return rc;
+		from += n;
+		gva += n;
+		bytes -= n;
+	}
+	return 0;
+}
+
+static int64_t copy_pin_page(struct guest_copy *c, uint64_t gva, gfn_t *gfn, uint8_t **page)
+{
+	uint64_t gpa;
+	void *base;
+	int64_t rc = copy_walk(c, gva, GVA_WRITE, &gpa);
+
+	if (!rc)
+		rc = copy_error(c, guest_memory->pin(copy_space(c), gfn_of_addr(gpa), &base));
+	if (rc)
+		return rc;
+	*gfn = gfn_of_addr(gpa);
+	*page = (uint8_t *)base + (gpa & ~PAGE_MASK);
+	return 0;
+}
+
+int64_t guest_copy_reserve(struct guest_copy *c, struct guest_buffer *b, uint64_t gva,
+                           uint64_t bytes)
+{
+	ASSERT(bytes <= PAGE_SIZE);
+	b->bytes[0] = b->bytes[1] = 0;
+	for (unsigned i = 0; bytes; i++) {
+		uint64_t at = copy_address(c, gva), n = copy_chunk(at, bytes);
+		int64_t rc;
+
+		ASSERT(i < 2 && c->nr_pins < COPY_MAX_PINS);
+		rc = copy_pin_page(c, at, &c->pin[c->nr_pins], &b->part[i]);
+		if (rc)
+			return rc;
+		c->nr_pins++;
+		b->bytes[i] = (uint32_t)n;
+		gva += n;
+		bytes -= n;
+	}
+	return 0;
+}
+
+void guest_copy_out(const struct guest_buffer *b, const void *src, uint64_t bytes)
+{
+	const uint8_t *from = src;
+
+	ASSERT(bytes <= b->bytes[0] + b->bytes[1]);
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t n = min_u64(bytes, b->bytes[i]);
+
+		if (n)
+			memcpy(b->part[i], from, n);
+		from += n;
+		bytes -= n;
+	}
+}
+
+int64_t guest_area_pin(struct guest_copy *c, struct pinned_area *a, uint64_t gva, uint32_t bytes)
+{
+	uint64_t at = copy_address(c, gva), first = copy_chunk(at, bytes);
+	uint8_t *start;
+	int64_t rc;
+
+	*a = (struct pinned_area){.wide = c->wide, .bytes = bytes};
+	rc = copy_pin_page(c, at, &a->gfn[0], &start);
+	if (rc)
+		return rc;
+	a->offset = (uint32_t)((uintptr_t)start & ~PAGE_MASK);
+	a->page[0] = start - a->offset;
+	if (first < bytes) {
+		at = copy_address(c, gva + first);
+		rc = copy_pin_page(c, at, &a->gfn[1], &a->page[1]);
+		if (rc) {
+			guest_memory->unpin(copy_space(c), a->gfn[0]);
+			return rc;
+		}
+	}
+	a->set = true;
+	return 0;
+}
+
+void guest_area_unpin(struct space *s, struct pinned_area *a)
+{
+	if (!a->set)
+		return;
+	guest_memory->unpin(s, a->gfn[0]);
+	if (a->page[1])
+		guest_memory->unpin(s, a->gfn[1]);
+	a->set = false;
+}
+
+void guest_area_write(const struct pinned_area *a, uint32_t offset, const void *src, uint32_t bytes)
+{
+	const uint8_t *from = src;
+
+	ASSERT(a->set && offset + bytes <= a->bytes);
+	while (bytes) {
+		uint32_t at = a->offset + offset;
+		uint8_t *page = a->page[at >> PAGE_SHIFT];
+		uint32_t n = (uint32_t)copy_chunk(at, bytes);
+
+		memcpy(page + (at & ~PAGE_MASK), from, n);
+		from += n;
+		offset += n;
+		bytes -= n;
+	}
+}

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scheduler and the loop of each CPU.
+ *
+ * Problem: more vCPUs than CPUs, guests that never give up a CPU by
+ * themselves, and a prompt that must answer meanwhile.
+ *
+ * One run queue for all CPUs, ordered by virtual runtime: the time that a vCPU
+ * has run. The first in line runs next, for at most a slice; what it ran is
+ * added and it goes back into the order. So equal busy vCPUs drift apart by
+ * no more than a slice, however long they run. One that slept comes back with
+ * the runtime of the least one in sight less half a slice: soon on a CPU, but
+ * without the credit of a long sleep. A vCPU that turns runnable takes an idle
+ * CPU if there is one, else it makes the CPU whose vCPU has run most look at
+ * the queue at once.
+ *
+ * The loop of a CPU: timers and other soft work -> pick -> load -> (deliver
+ * events, flush if owed, enter, handle the exit) until the slice ends or
+ * someone asks for the CPU -> unload. The inner loop looks at one flag only,
+ * `poll`; it is set by our own interrupt exits and by other CPUs before they
+ * kick. Interrupts are off, so a kick that comes after the look ends the next
+ * entry at once and none is lost.
+ *
+ * Stopping the world: one CPU asks, the others stand still at the top of their
+ * loop, with no vCPU loaded and no lock held.
+ */
+#include "kernel/sched.h"
+#include "kernel/log.h"
+#include "kernel/monitor.h"
+#include "kernel/xen_abi.h"
+#include "mm/mm.h"
+
+#define TICK_NS          UINT64_C(10000000)  /* console and timers are looked at this often */
+#define IDLE_TICK_NS     UINT64_C(200000000) /* of the other CPUs when nothing is to do */
+#define IDLE_SCAN_PAGES  64u
+#define BUSY_SCAN_PAGES  16u
+#define REAP_NS          UINT64_C(2000000)
+
+struct cpu_sched {
+	_Atomic bool poll;    /* leave the inner loop and look around */
+	_Atomic bool resched; /* give the CPU back */
+	_Atomic bool parked;
+	bool online;
+	struct vcpu *current;
+	uint64_t armed_ns; /* what machine_timer was told */
+	uint64_t tick_ns;  /* next look at the slow things */
+	struct sched_cpu_stats stats;
+};
+
+static struct spinlock lock, stop_lock;
+static struct vcpu *queue;
+static uint64_t least_vruntime; /* never falls */
+static struct cpu_sched cpus[MAX_CPUS];
+static _Atomic uint64_t idle_cpus;
+static _Atomic bool scan_on = true;
+static _Atomic uint32_t stop_asked; /* CPU + 1 of who stops the world; 0 nobody */
+
+static struct cpu_sched *sched_this(void)
+{
+	return &cpus[machine_cpu()];
+}
+
+void sched_lock(void)
+{
+	spin_lock(&lock);
+}
+
+void sched_unlock(void)
+{
+	spin_unlock(&lock);
+}
+
+void sched_resched(void)
+{
+	sched_this()->poll = true;
+}
+
+void sched_interrupted(void)
+{
+	sched_this()->poll = true;
+}
+
+void sched_resched_cpu(unsigned cpu)
+{
+	cpus[cpu].resched = true;
+	cpus[cpu].poll = true;
+	if (cpu != machine_cpu())
+		machine_kick(cpu);
+}
+
+bool sched_others_wait(void)
+{
+	return __atomic_load_n(&queue, __ATOMIC_RELAXED) != NULL;
+}
+
+void sched_arm(uint64_t ns)
+{
+	struct cpu_sched *c = sched_this();
+
+	if (ns < c->armed_ns) {
+		c->armed_ns = ns;
+		machine_timer(ns);
+	}
+}
+
+/* ---- the queue; lock held ---- */
+
+static void queue_insert(struct vcpu *v)
+{
+	struct vcpu **at = &queue;
+
+	while (*at && (*at)->vruntime_ns <= v->vruntime_ns)
+		at = &(*at)->next;
+	v->next = *at;
+	*at = v;
+	v->in_queue = true;
+}
+
+/* Who should make room for v: an idle CPU, else the one whose vCPU has run most. */
+static int sched_victim(const struct vcpu *v)
+{
+	uint64_t idle = idle_cpus, most = v->vruntime_ns + SCHED_SLICE_NS / 4;
+	int victim = -1;
+
+	if (idle)
+		return __builtin_ctzll(idle);
+	for (unsigned i = 0; i < machine_cpus(); i++) {
+		const struct vcpu *r = cpus[i].current;
+
+		if (r && r->vruntime_ns > most) {
+			most = r->vruntime_ns;
+			victim = (int)i;
+		}
+	}
+	return victim;
+}
+
+void sched_enqueue(struct vcpu *v)
+{
+	uint64_t floor = least_vruntime > SCHED_SLICE_NS / 2 ? least_vruntime - SCHED_SLICE_NS / 2
+	                                                     : 0;
+	int victim;
+
+	if (v->running || v->in_queue || !vcpu_may_run(v))
+		return;
+	v->vruntime_ns = max_u64(v->vruntime_ns, floor);
+	v->queued_ns = machine_ns();
+	queue_insert(v);
+	victim = sched_victim(v);
+	if (victim >= 0) {
+		idle_cpus &= ~BIT(victim);
+		sched_resched_cpu((unsigned)victim);
+	}
+}
+
+void sched_dequeue(struct vcpu *v)
+{
+	if (!v->in_queue)
+		return;
+	for (struct vcpu **at = &queue; *at; at = &(*at)->next)
+		if (*at == v) {
+			*at = v->next;
+			break;
+		}
+	v->in_queue = false;
+}
+
+struct vcpu *sched_pick(unsigned cpu, uint64_t now)
+{
+	struct vcpu *v = queue;
+	uint64_t waited;
+
+	if (!v)
+		return NULL;
+	queue = v->next;
+	v->in_queue = false;
+	v->running = true;
+	v->cpu = cpu;
+	v->started_ns = now;
+	v->slice_end_ns = now + SCHED_SLICE_NS;
+	waited = now > v->queued_ns ? now - v->queued_ns : 0;
+	v->longest_wait_ns = max_u64(v->longest_wait_ns, waited);
+	least_vruntime = max_u64(least_vruntime, v->vruntime_ns);
+	cpus[cpu].current = v;
+	cpus[cpu].resched = false;
+	runstate_change(v, RUNSTATE_running);
+	return v;
+}
+
+/* What a vCPU that gave up its CPU does now, as the guest may know it. */
+static unsigned sched_runstate(const struct vcpu *v)
+{
+	if (v->state == VCPU_DOWN)
+		return RUNSTATE_offline;
+	return v->state == VCPU_BLOCKED ? RUNSTATE_blocked : RUNSTATE_runnable;
+}
+
+void sched_put(struct vcpu *v, uint64_t now)
+{
+	uint64_t ran = now - v->started_ns;
+
+	v->ran_ns += ran;
+	v->vruntime_ns += ran;
+	v->running = false;
+	cpus[v->cpu].current = NULL;
+	cpus[v->cpu].stats.guest_ns += ran;
+	cpus[v->cpu].stats.switches++;
+	runstate_change(v, sched_runstate(v));
+	if (vcpu_may_run(v)) {
+		v->queued_ns = now;
+		queue_insert(v);
+	}
+}
+
+/* ---- the world stands still ---- */
+
+void sched_park_if_asked(void)
+{
+	struct cpu_sched *c = sched_this();
+
+	while (stop_asked && stop_asked != machine_cpu() + 1) {
+		c->parked = true;
+		machine_relax();
+	}
+	c->parked = false;
+}
+
+void sched_stopped(void (*work)(void *arg), void *arg)
+{
+	unsigned me = machine_cpu();
+
+	while (!spin_trylock(&stop_lock))
+		sched_park_if_asked();
+	stop_asked = me + 1;
+	for (unsigned i = 0; i < machine_cpus(); i++)
+		if (i != me && cpus[i].online)
+			sched_resched_cpu(i);
+	for (unsigned i = 0; i < machine_cpus(); i++)
+		while (i != me && cpus[i].online && !cpus[i].parked)
+			machine_relax();
+	work(arg);
+	stop_asked = 0;
+	/* Or the next who asks would count them as parked while they walk off. */
+	for (unsigned i = 0; i < machine_cpus(); i++)
+		while (i != me && cpus[i].parked)
+			machine_relax();
+	spin_unlock(&stop_lock);
+}
+
+/* ---- the loop ---- */
+
+void sched_set_scan(bool on)
+{
+	scan_on = on;
+}
+
+bool sched_scan_on(void)
+{
+	return scan_on;
+}
+
+struct sched_cpu_stats sched_cpu_stats(unsigned cpu)
+{
+	return cpus[cpu].stats;
+}
+
+static void sched_rearm(struct cpu_sched *c, uint64_t deadline)
+{
+	deadline = min_u64(min_u64(deadline, c->tick_ns), timer_next_ns());
+	c->armed_ns = deadline;
+	machine_timer(deadline);
+}
+
+static uint64_t sched_scan(struct cpu_sched *c, uint64_t pages)
+{
+	uint64_t begin, looked;
+
+	if (!scan_on)
+		return 0;
+	begin = machine_ns();
+	looked = scan_slice(pages);
+	c->stats.scan_ns += machine_ns() - begin;
+	return looked;
+}
+
+/* What cannot wait for an idle moment. */
+static void sched_softwork(struct cpu_sched *c)
+{
+	uint64_t now;
+
+	sched_park_if_asked();
+	timer_tick();
+	now = machine_ns();
+	if (now < c->tick_ns)
+		return;
+	c->tick_ns = now + (machine_cpu() == 0 ? TICK_NS : IDLE_TICK_NS);
+	vcpu_wake_memory_waiters();
+	if (machine_cpu() != 0)
+		return;
+	monitor_poll();
+	while (domain_reap() && machine_ns() - now < REAP_NS)
+		;
+	sched_scan(c, BUSY_SCAN_PAGES);
+}
+
+/* Still this vCPU, now that something asked us to look? */
+static bool sched_stay(struct cpu_sched *c, struct vcpu *v)
+{
+	uint64_t now = machine_ns();
+
+	c->poll = false;
+	timer_tick();
+	if (c->resched || stop_asked || now >= v->slice_end_ns || now >= c->tick_ns ||
+	    !vcpu_may_run(v))
+		return false;
+	sched_rearm(c, v->slice_end_ns);
+	return true;
+}
+
+static void sched_run_vcpu(struct cpu_sched *c, struct vcpu *v)
+{
+	struct vmexit x;
+	bool flush;
+
+	hvm->vcpu_load(&v->hv);
+	pvclock_update(v, v->waited);
+	runstate_publish(v);
+	sched_rearm(c, v->slice_end_ns);
+	while (!c->poll || sched_stay(c, v)) {
+		evtchn_deliver(v);
+		flush = flush_enter(&v->domain->space);
+		hvm->vcpu_run(&v->hv, flush, &x);
+		exit_dispatch(v, &x);
+	}
+	hvm->vcpu_unload(&v->hv);
+	sched_lock();
+	sched_put(v, machine_ns());
+	runstate_publish(v);
+	sched_unlock();
+}
+
+static void sched_idle(struct cpu_sched *c, unsigned cpu)
+{
+	uint64_t begin = machine_ns(), deadline;
+
+	if (!c->poll && ((cpu == 0 && domain_reap()) || sched_scan(c, IDLE_SCAN_PAGES))) {
+		machine_irq_window();
+		return;
+	}
+	deadline = begin + (cpu == 0 ? TICK_NS : IDLE_TICK_NS);
+	sched_rearm(c, deadline);
+	if (!c->poll)
+		machine_idle();
+	c->poll = false;
+	c->stats.idle_ns += machine_ns() - begin;
+}
+
+void sched_turn(void)
+{
+	unsigned cpu = machine_cpu();
+	struct cpu_sched *c = &cpus[cpu];
+	struct vcpu *v;
+
+	c->online = true;
+	sched_softwork(c);
+	sched_lock();
+	v = sched_pick(cpu, machine_ns());
+	if (v)
+		idle_cpus &= ~BIT(cpu);
+	else
+		idle_cpus |= BIT(cpu);
+	c->poll = false;
+	sched_unlock();
+	if (v)
+		sched_run_vcpu(c, v);
+	else
+		sched_idle(c, cpu);
+}
+
+void sched_init(void)
+{
+	for (unsigned i = 0; i < MAX_CPUS; i++)
+		cpus[i] = (struct cpu_sched){.armed_ns = UINT64_MAX};
+	queue = NULL;
+	least_vruntime = 0;
+	idle_cpus = 0;
+	stop_asked = 0;
+	timer_init();
+}
+
+void sched_run(void)
+{
+	for (;;)
+		sched_turn();
+}

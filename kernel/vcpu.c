@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The states of a vCPU and the moves between them, all under the scheduler's
+ * lock:
+ *
+ *	DOWN --start--> RUNNABLE --block--> BLOCKED --wake--> RUNNABLE
+ *	                RUNNABLE --wait_memory--> MEMORY --wake--> RUNNABLE
+ *	any --stop--> DOWN
+ *
+ * Lost wake-ups: a sender first sets the event's bits and then takes the lock
+ * to wake; a sleeper takes the lock, becomes BLOCKED and then looks at the
+ * bits. Whichever comes second sees what the other did.
+ *
+ * Waiting for memory is a line: the first comer is woken first, and keeps its
+ * place when the memory that it was woken for is gone again. Whoever got a
+ * frame wakes the next, so that one waker serves the whole line. A turn of the
+ * line every few milliseconds makes up for frees that nobody announced.
+ */
+#include "kernel/guest_copy.h"
+#include "kernel/sched.h"
+#include "kernel/string.h"
+#include "kernel/xen_abi.h"
+
+#define VCPU_FRAMES ((sizeof(struct vcpu) + PAGE_SIZE - 1) / PAGE_SIZE)
+
+static struct vcpu *waiters;
+static uint64_t next_ticket = 1;
+
+bool vcpu_may_run(const struct vcpu *v)
+{
+	const struct domain *d = v->domain;
+
+	return v->state == VCPU_RUNNABLE && !d->paused && !d->dying &&
+	       d->shutdown == SHUTDOWN_NONE;
+}
+
+/* ---- life ---- */
+
+static unsigned vcpu_order(void)
+{
+	unsigned order = 0;
+
+	while ((1u << order) < VCPU_FRAMES)
+		order++;
+	return order;
+}
+
+bool vcpu_create(struct domain *d, unsigned id)
+{
+	mfn_t frame = frame_alloc(vcpu_order(), FRAME_HYPERVISOR, d->id);
+	struct vcpu *v;
+
+	ASSERT(id < MAX_VCPUS && !d->vcpus[id]);
+	if (!mfn_valid(frame))
+		return false;
+	v = env_frame(frame);
+	memset(v, 0, sizeof(*v));
+	v->domain = d;
+	v->frame = frame;
+	v->id = id;
+	v->state = VCPU_DOWN;
+	v->info = d->shared_info + id * VCPU_INFO_BYTES;
+	v->timer_ns = v->poll_ns = UINT64_MAX;
+	v->runstate = RUNSTATE_offline;
+	v->runstate_since_ns = machine_ns();
+	if (!hvm->vcpu_init(&v->hv, &d->space, d->id, id)) {
+		frame_free(frame, vcpu_order());
+		return false;
+	}
+	d->vcpus[id] = v;
+	return true;
+}
+
+void vcpu_destroy(struct vcpu *v)
+{
+	struct domain *d = v->domain;
+
+	ASSERT(!v->running && !v->in_queue && v->state == VCPU_DOWN);
+	timer_set(v, UINT64_MAX);
+	guest_area_unpin(&d->space, &v->runstate_area);
+	if (v->info_registered)
+		guest_memory->unpin(&d->space, v->info_gfn);
+	hvm->vcpu_free(&v->hv);
+	d->vcpus[v->id] = NULL;
+	frame_free(v->frame, vcpu_order());
+}
+
+/* ---- the line for memory; lock held ---- */
+
+static void waiter_insert(struct vcpu *v)
+{
+	struct vcpu **at = &waiters;
+
+	if (!v->wait_ticket)
+		v->wait_ticket = next_ticket++;
+	while (*at && (*at)->wait_ticket < v->wait_ticket)
+		at = &(*at)->next_waiter;
+	v->next_waiter = *at;
+	*at = v;
+}
+
+static void waiter_remove(struct vcpu *v)
+{
+	for (struct vcpu **at = &waiters; *at; at = &(*at)->next_waiter)
+		if (*at == v) {
+			*at = v->next_waiter;
+			return;
+		}
+}
+
+/* ---- moves ---- */
+
+/* BLOCKED or MEMORY -> RUNNABLE; lock held. */
+static void vcpu_ready(struct vcpu *v)
+{
+	v->state = VCPU_RUNNABLE;
+	v->polling = false;
+	if (v->runstate == RUNSTATE_blocked)
+		runstate_change(v, RUNSTATE_runnable);
+	sched_enqueue(v);
+}
+
+void vcpu_start(struct vcpu *v)
+{
+	sched_lock();
+	if (v->state == VCPU_DOWN) {
+		runstate_change(v, RUNSTATE_runnable);
+		vcpu_ready(v);
+	}
+	sched_unlock();
+}
+
+void vcpu_stop(struct vcpu *v)
+{
+	sched_lock();
+	if (v->state == VCPU_MEMORY)
+		waiter_remove(v);
+	v->state = VCPU_DOWN;
+	sched_dequeue(v);
+	if (v->running)
+		sched_resched_cpu(v->cpu);
+	else if (v->runstate != RUNSTATE_offline)
+		runstate_change(v, RUNSTATE_offline);
+	sched_unlock();
+}
+
+void vcpu_wake(struct vcpu *v)
+{
+	sched_lock();
+	if (v->state == VCPU_BLOCKED)
+		vcpu_ready(v);
+	sched_unlock();
+}
+
+void vcpu_notify(struct vcpu *v)
+{
+	sched_lock();
+	if (v->state == VCPU_BLOCKED)
+		vcpu_ready(v);
+	else if (v->running && v->cpu != machine_cpu())
+		machine_kick(v->cpu);
+	sched_unlock();
+}
+
+void vcpu_block(struct vcpu *v)
+{
+	sched_lock();
+	if (v->state == VCPU_RUNNABLE) {
+		v->state = VCPU_BLOCKED;
+		if (v->polling ? evtchn_poll_ready(v) : evtchn_pending(v)) {
+			v->state = VCPU_RUNNABLE;
+			v->polling = false;
+		}
+	}
+	sched_unlock();
+	sched_resched();
+}
+
+void vcpu_wait_memory(struct vcpu *v)
+{
+	sched_lock();
+	if (v->state == VCPU_RUNNABLE) {
+		v->state = VCPU_MEMORY;
+		v->waited = true;
+		waiter_insert(v);
+	}
+	sched_unlock();
+	sched_resched();
+}
+
+void vcpu_got_memory(struct vcpu *v)
+{
+	v->wait_ticket = 0;
+	vcpu_wake_memory_waiters();
+}
+
+void vcpu_wake_memory_waiters(void)
+{
+	struct vcpu *v;
+
+	if (!__atomic_load_n(&waiters, __ATOMIC_RELAXED))
+		return;
+	sched_lock();
+	v = waiters;
+	if (v) {
+		waiters = v->next_waiter;
+		vcpu_ready(v);
+	}
+	sched_unlock();
+}
