@@ -39,6 +39,7 @@ struct vcpu {
 	struct domain *domain;
 	mfn_t frame; /* where this structure lies */
 	unsigned id;
+	bool claimed;          /* a VCPUOP_initialise is under way or done */
 	bool initialised;      /* has a first state: by the loader or by VCPUOP_initialise */
 	enum vcpu_state state; /* under sched lock */
 	bool running;          /* on a CPU now; under sched lock */
@@ -108,7 +109,7 @@ struct domain_config {
 #define CONSOLE_LINE 200
 struct domain {
 	bool used, paused, dying;
-	unsigned reaped_vcpus; /* of a dying one: freed so far */
+	mfn_t frame; /* where this structure lies */
 	domid_t id;
 	char name[DOMAIN_NAME_LEN];
 	struct space space;
@@ -124,6 +125,7 @@ struct domain {
 	gfn_t shared_info_gfn;
 	bool shared_info_mapped;
 	uint8_t *shared_info;
+	struct spinlock shape_lock; /* the place of shared_info */
 	bool wide_info;             /* shared_info and vcpu_info in the 64-bit layout */
 	bool runstate_flag;         /* vm_assist: XEN_RUNSTATE_UPDATE */
 	struct spinlock event_lock; /* evtchn table; no lock of mm/ inside it */
@@ -175,6 +177,10 @@ void domain_shutdown(struct domain *d, enum shutdown_code code);
 void domain_crash(struct vcpu *v, const char *fmt, ...) printf_like(2, 3);
 const char *domain_shutdown_name(enum shutdown_code code); /* "poweroff", ... */
 
+/* Is this guest's shared_info laid out for 64-bit code? As Xen, we take the word width of
+ * the last vCPU that set up the hypercall page or the callback. */
+void domain_latch_width(struct domain *d, bool wide);
+
 /* New memory target in pages; the guest is told by event. */
 void domain_set_target(struct domain *d, uint64_t pages);
 void domain_request_shutdown(struct domain *d, uint32_t request);
@@ -224,9 +230,9 @@ void timer_init(void);
 void timer_tick(void);        /* fire what is due on any vCPU; cheap when nothing is */
 uint64_t timer_next_ns(void); /* earliest deadline of all, for machine_timer */
 void timer_set(struct vcpu *v, uint64_t ns);
-void pvclock_update(struct vcpu *v, bool waited); /* fills vcpu_info.time */
-void timer_set_poll(struct vcpu *v, uint64_t ns); /* when SCHEDOP_poll ends by itself */
-void timer_wallclock(struct domain *d);           /* fills shared_info's wall clock */
+void pvclock_update(struct vcpu *v, bool waited);  /* fills vcpu_info.time */
+void timer_set_poll(struct vcpu *v, uint64_t ns);  /* when SCHEDOP_poll ends by itself */
+void timer_wallclock(struct domain *d);            /* fills shared_info's wall clock */
 void runstate_change(struct vcpu *v, unsigned to); /* under sched lock */
 /* Tell the guest, where it asked for it; v runs here or nowhere. */
 void runstate_publish(struct vcpu *v);

@@ -157,8 +157,8 @@ int64_t evtchn_bind(struct domain *d, enum evtchn_state state, unsigned vcpu, un
 	for (unsigned port = 1; rc == -XEN_ENOSPC && port < MAX_EVTCHNS; port++) {
 		if (d->evtchn[port].state != EVTCHN_FREE)
 			continue;
-		d->evtchn[port] = (struct evtchn){
-		    .state = state, .vcpu = (uint8_t)vcpu, .virq = (uint8_t)virq};
+		d->evtchn[port] =
+		    (struct evtchn){.state = state, .vcpu = (uint8_t)vcpu, .virq = (uint8_t)virq};
 		evtchn_test_and_clear(evtchn_pending_bits(d), port);
 		if (state == EVTCHN_VIRQ)
 			v->virq_port[virq] = (uint16_t)port;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* console_io: writing lines. Reading is not offered. */
-#include "kernel/console.h"
 #include "kernel/hypercall.h"
 
 #define CHUNK 256u /* bytes an entry; then the call goes on with the rest */
@@ -16,7 +15,7 @@ int64_t hc_console_io(struct hypercall *h)
 	rc = guest_copy_in(&h->copy, text, h->arg[2], n);
 	if (rc)
 		return rc;
-	console_guest_write(h->d, text, n);
+	console_write(h->d, text, n);
 	if (n == count)
 		return 0;
 	hc_set_arg(h, 2, h->arg[2] + n);

@@ -7,15 +7,13 @@
  * the upper bits of its command, as Xen does it (MEMOP_EXTENT_SHIFT). Any
  * trouble ends the call with the number done so far.
  */
-#include "kernel/hc_memory.h"
 #include "kernel/hypercall.h"
+#include "arch/x86_64/guest/pvh.h"
 
 #define EXTENT_SHIFT 6
 #define CMD_MASK     ((1u << EXTENT_SHIFT) - 1)
 #define BATCH        128u /* extents of one page */
 #define BATCH_LARGE  1u   /* extents of 2 MiB: zeroing or scrubbing each takes a while */
-
-#define RAM_TYPE 1u /* E820 */
 
 static bool hc_domid_self(const struct hypercall *h, uint16_t domid)
 {
@@ -99,21 +97,21 @@ static int64_t hc_balloon(struct hypercall *h, unsigned cmd, uint64_t start)
 
 /* ---- where memory is ---- */
 
-unsigned hc_memory_map_of(const struct space *s, struct e820_entry *map)
+/* As start info has it, in the form of an E820 entry. */
+static unsigned hc_e820(const struct space *s, struct e820_entry map[PVH_MAP_MAX])
 {
-	unsigned n = 0;
+	struct pvh_range range[PVH_MAP_MAX];
+	unsigned n = pvh_memory_map(s->low_pages, s->high_first, s->high_pages, range);
 
-	map[n++] = (struct e820_entry){0, s->low_pages << PAGE_SHIFT, RAM_TYPE};
-	if (s->high_pages)
-		map[n++] = (struct e820_entry){s->high_first << PAGE_SHIFT,
-		                               s->high_pages << PAGE_SHIFT, RAM_TYPE};
+	for (unsigned i = 0; i < n; i++)
+		map[i] = (struct e820_entry){range[i].base, range[i].bytes, range[i].type};
 	return n;
 }
 
 static int64_t hc_memory_map(struct hypercall *h)
 {
-	struct e820_entry map[HC_MEMORY_MAP_MAX];
-	unsigned n = hc_memory_map_of(&h->d->space, map);
+	struct e820_entry map[PVH_MAP_MAX];
+	uint32_t n = hc_e820(&h->d->space, map);
 	struct xen_memory_map wide = {0};
 	struct memory_map_32 narrow = {0};
 	struct guest_buffer count, entries;
@@ -175,7 +173,10 @@ static int64_t hc_add_to_physmap(struct hypercall *h)
 		return -XEN_ENOSYS;
 	if (a.idx != 0 || a.gpfn >= GFN_LIMIT)
 		return -XEN_EINVAL;
-	return hc_place_shared_info(h, GFN(a.gpfn));
+	spin_lock(&h->d->shape_lock);
+	rc = hc_place_shared_info(h, GFN(a.gpfn));
+	spin_unlock(&h->d->shape_lock);
+	return rc;
 }
 
 /* current_reservation, maximum_reservation, maximum_gpfn: of DOMID_SELF. */

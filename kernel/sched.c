@@ -25,16 +25,15 @@
  * loop, with no vCPU loaded and no lock held.
  */
 #include "kernel/sched.h"
-#include "kernel/log.h"
-#include "kernel/monitor.h"
+#include "kernel/exit.h"
 #include "kernel/xen_abi.h"
 #include "mm/mm.h"
 
-#define TICK_NS          UINT64_C(10000000)  /* console and timers are looked at this often */
-#define IDLE_TICK_NS     UINT64_C(200000000) /* of the other CPUs when nothing is to do */
-#define IDLE_SCAN_PAGES  64u
-#define BUSY_SCAN_PAGES  16u
-#define REAP_NS          UINT64_C(2000000)
+#define TICK_NS         UINT64_C(10000000)  /* console and timers are looked at this often */
+#define IDLE_TICK_NS    UINT64_C(200000000) /* of the other CPUs when nothing is to do */
+#define IDLE_SCAN_PAGES 64u
+#define BUSY_SCAN_PAGES 16u
+#define REAP_NS         UINT64_C(2000000)
 
 struct cpu_sched {
 	_Atomic bool poll;    /* leave the inner loop and look around */
@@ -137,8 +136,8 @@ static int sched_victim(const struct vcpu *v)
 
 void sched_enqueue(struct vcpu *v)
 {
-	uint64_t floor = least_vruntime > SCHED_SLICE_NS / 2 ? least_vruntime - SCHED_SLICE_NS / 2
-	                                                     : 0;
+	uint64_t floor =
+	    least_vruntime > SCHED_SLICE_NS / 2 ? least_vruntime - SCHED_SLICE_NS / 2 : 0;
 	int victim;
 
 	if (v->running || v->in_queue || !vcpu_may_run(v))
@@ -386,6 +385,7 @@ void sched_init(void)
 	idle_cpus = 0;
 	stop_asked = 0;
 	timer_init();
+	exit_init();
 }
 
 void sched_run(void)

@@ -117,43 +117,40 @@ uint64_t timer_next_ns(void)
 	return timer_first;
 }
 
-/* Take one vCPU that has something due off the list, or NULL. */
-static struct vcpu *timer_take(uint64_t now, bool *timer, bool *poll)
+/* Fire what is due on v, the first of the list; lock held. */
+static void timer_fire(struct vcpu *v, uint64_t now)
 {
-	struct vcpu *v;
+	bool timer = v->timer_ns <= now, poll = v->poll_ns <= now;
 
-	spin_lock(&timer_lock);
-	v = timers;
-	if (v && timer_due(v) <= now) {
-		*timer = v->timer_ns <= now;
-		*poll = v->poll_ns <= now;
-		if (*timer)
-			v->timer_ns = UINT64_MAX;
-		if (*poll)
-			v->poll_ns = UINT64_MAX;
-		timer_list(v);
-	} else {
-		v = NULL;
-	}
-	spin_unlock(&timer_lock);
-	return v;
+	if (timer)
+		v->timer_ns = UINT64_MAX;
+	if (poll)
+		v->poll_ns = UINT64_MAX;
+	timer_list(v);
+	if (timer)
+		evtchn_send_virq(v, VIRQ_TIMER);
+	if (poll)
+		vcpu_wake(v);
 }
 
+/*
+ * The lock is held while events are sent: CPU 0 frees a vCPU only after it has
+ * taken it off the list, so what is on the list is alive (lock order: timers ->
+ * events of a domain -> scheduler).
+ */
 void timer_tick(void)
 {
 	uint64_t now;
-	bool timer, poll;
-	struct vcpu *v;
 
 	if (timer_first == UINT64_MAX)
 		return;
 	now = machine_ns();
-	while (timer_first <= now && (v = timer_take(now, &timer, &poll)) != NULL) {
-		if (timer)
-			evtchn_send_virq(v, VIRQ_TIMER);
-		if (poll)
-			vcpu_wake(v);
-	}
+	if (timer_first > now)
+		return;
+	spin_lock(&timer_lock);
+	while (timers && timer_due(timers) <= now)
+		timer_fire(timers, now);
+	spin_unlock(&timer_lock);
 }
 
 /* ---- clocks that the guest reads in its memory ---- */

@@ -30,8 +30,7 @@ bool vcpu_may_run(const struct vcpu *v)
 {
 	const struct domain *d = v->domain;
 
-	return v->state == VCPU_RUNNABLE && !d->paused && !d->dying &&
-	       d->shutdown == SHUTDOWN_NONE;
+	return v->state == VCPU_RUNNABLE && !d->paused && !d->dying && d->shutdown == SHUTDOWN_NONE;
 }
 
 /* ---- life ---- */

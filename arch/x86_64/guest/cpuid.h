@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* The CPUID of a guest: what the CPU says, less what we do not virtualise, plus Xen's leaves. */
+#ifndef ARCH_GUEST_CPUID_H
+#define ARCH_GUEST_CPUID_H
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/guest/cr.h"
+
+/* What the answers depend on. */
+struct cpuid_view {
+	struct cpuid_regs (*raw)(uint32_t leaf, uint32_t subleaf); /* the CPU itself */
+	uint64_t xcr0_mask; /* extended state that guests may have (xstate_guest_mask) */
+	uint64_t xcr0;      /* of this vCPU, now */
+	uint64_t cr4;       /* of this vCPU: OSXSAVE and PKE show in CPUID. Leaves 1 and 7 only */
+	uint32_t tsc_khz;
+	uint16_t domid, vcpu_id;
+};
+
+void cpuid_guest(const struct cpuid_view *v, uint32_t leaf, uint32_t subleaf,
+                 struct cpuid_regs *out);
+
+/* Does the answer depend on .cr4? (It costs a read of the vCPU's state.) */
+static inline bool cpuid_wants_cr4(uint32_t leaf)
+{
+	return leaf == 1 || leaf == 7;
+}
+
+/* What the guest's control registers may hold, from what its CPUID says. */
+struct cr_limits cpuid_limits(const struct cpuid_view *v);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Between exit.c and exit_io.c. */
+#ifndef KERNEL_EXIT_H
+#define KERNEL_EXIT_H
+
+#include "kernel/domain.h"
+
+void exit_io(struct vcpu *v, const struct vmexit *x);
+void exit_raise(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error);
+#define VECTOR_UD 6u
+#define VECTOR_GP 13u
+#define VECTOR_PF 14u
+
+/* CPUID of guests, once the machine is known; called by sched_init. */
+void exit_init(void);
+
+#endif

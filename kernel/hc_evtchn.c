@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* event_channel_op. All its structures are made of 32-bit fields: one layout for all callers. */
+#include "kernel/evtchn.h"
+#include "kernel/hypercall.h"
+
+/* Bind, and tell the port; the place for the answer is reserved first. */
+static int64_t hc_bind(struct hypercall *h, enum evtchn_state state, uint32_t vcpu, uint32_t virq,
+                       uint64_t port_offset)
+{
+	struct guest_buffer out;
+	int64_t rc = hc_reserve(h, &out, 1, port_offset, sizeof(uint32_t));
+	uint32_t port;
+
+	if (rc)
+		return rc;
+	rc = evtchn_bind(h->d, state, vcpu, virq);
+	if (rc < 0)
+		return rc;
+	port = (uint32_t)rc;
+	guest_copy_out(&out, &port, sizeof(port));
+	return 0;
+}
+
+static int64_t hc_bind_virq(struct hypercall *h)
+{
+	struct evtchn_bind_virq b;
+	int64_t rc = hc_in(h, &b, 1, offsetof(struct evtchn_bind_virq, port));
+
+	if (rc)
+		return rc;
+	if (b.virq != VIRQ_TIMER && b.virq != VIRQ_DEBUG)
+		return -XEN_EINVAL;
+	return hc_bind(h, EVTCHN_VIRQ, b.vcpu, b.virq, offsetof(struct evtchn_bind_virq, port));
+}
+
+static int64_t hc_bind_ipi(struct hypercall *h)
+{
+	struct evtchn_bind_ipi b;
+	int64_t rc = hc_in(h, &b, 1, offsetof(struct evtchn_bind_ipi, port));
+
+	if (rc)
+		return rc;
+	return hc_bind(h, EVTCHN_IPI, b.vcpu, 0, offsetof(struct evtchn_bind_ipi, port));
+}
+
+static uint32_t hc_status_code(enum evtchn_state state)
+{
+	switch (state) {
+	case EVTCHN_FREE:
+		return EVTCHNSTAT_closed;
+	case EVTCHN_VIRQ:
+		return EVTCHNSTAT_virq;
+	case EVTCHN_IPI:
+		return EVTCHNSTAT_ipi;
+	default:
+		return EVTCHNSTAT_unbound;
+	}
+}
+
+static int64_t hc_status(struct hypercall *h)
+{
+	struct evtchn_status s;
+	struct guest_buffer out;
+	struct evtchn e;
+	const uint64_t first = offsetof(struct evtchn_status, status);
+	int64_t rc = hc_in(h, &s, 1, first);
+
+	if (rc)
+		return rc;
+	if (s.dom != DOMID_SELF && s.dom != h->d->id)
+		return -XEN_EPERM;
+	rc = evtchn_look(h->d, s.port, &e);
+	if (!rc)
+		rc = hc_reserve(h, &out, 1, first, sizeof(s) - first);
+	if (rc)
+		return rc;
+	s.status = hc_status_code(e.state);
+	s.vcpu = e.vcpu;
+	s.u.interdomain.dom = 0;
+	s.u.interdomain.port = 0;
+	s.u.virq = e.virq;
+	guest_copy_out(&out, &s.status, sizeof(s) - first);
+	return 0;
+}
+
+/* Operations whose structure is one port. */
+static int64_t hc_port(struct hypercall *h)
+{
+	uint32_t port;
+	int64_t rc = hc_in(h, &port, 1, sizeof(port));
+
+	if (rc)
+		return rc;
+	switch (h->arg[0]) {
+	case EVTCHNOP_close:
+		return evtchn_close(h->d, port);
+	case EVTCHNOP_send:
+		return evtchn_send(h->d, port);
+	default:
+		return evtchn_unmask(h->d, port);
+	}
+}
+
+static int64_t hc_bind_vcpu(struct hypercall *h)
+{
+	struct evtchn_bind_vcpu b;
+	int64_t rc = hc_in(h, &b, 1, sizeof(b));
+
+	return rc ? rc : evtchn_bind_vcpu(h->d, b.port, b.vcpu);
+}
+
+int64_t hc_event_channel_op(struct hypercall *h)
+{
+	switch (h->arg[0]) {
+	case EVTCHNOP_bind_virq:
+		return hc_bind_virq(h);
+	case EVTCHNOP_bind_ipi:
+		return hc_bind_ipi(h);
+	case EVTCHNOP_bind_vcpu:
+		return hc_bind_vcpu(h);
+	case EVTCHNOP_close:
+	case EVTCHNOP_send:
+	case EVTCHNOP_unmask:
+		return hc_port(h);
+	case EVTCHNOP_status:
+		return hc_status(h);
+	}
+	return -XEN_ENOSYS;
+}
