@@ -257,6 +257,7 @@ struct boot_info;
 /* Build every domain that the boot modules describe; tells what fails and goes on.
  * refused: why no guest can run here (hvm_choose), or NULL. CPU 0, before sched_run. */
 void startup_domains(const struct boot_info *bi, const char *refused);
+const char *startup_refused(void); /* that reason again, or NULL */
 
 /* ---- monitor.c: the operator's prompt ---- */
 void monitor_poll(void); /* one short turn; CPU 0, no lock held */

@@ -58,4 +58,9 @@ void log_each(void (*line)(const char *text));
 int text_format(char *dst, size_t bytes, const char *fmt, ...) printf_like(3, 4);
 int text_vformat(char *dst, size_t bytes, const char *fmt, va_list ap);
 
+/* Letters to insert, drop or change to get from a to b (Levenshtein); b is at most
+ * TEXT_DISTANCE_MAX long, or they are infinitely far. */
+#define TEXT_DISTANCE_MAX 24u
+unsigned text_distance(const char *a, const char *b);
+
 #endif

@@ -180,6 +180,8 @@ bool monitor_create(struct run *r)
 	char why[200] = "";
 	struct domain *d;
 
+	if (startup_refused())
+		return monitor_fail(r, "no guest can run here: %s", startup_refused());
 	if (r->calls == 0 && !config_parse_words("create", r->rest, NULL, &all, &sink))
 		return true;
 	config_instance(&all, (unsigned)r->at[0], &one);

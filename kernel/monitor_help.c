@@ -57,39 +57,15 @@ const struct verb *monitor_verb(const char *name)
 	return NULL;
 }
 
-/* Letters to insert, drop or change to get from a to b (Levenshtein); both short. */
-static unsigned distance(const char *a, const char *b)
-{
-	unsigned row[24], n = (unsigned)strlen(b);
-
-	for (unsigned j = 0; j <= n; j++)
-		row[j] = j;
-	for (unsigned i = 1; *a; a++, i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = i;
-		for (unsigned j = 1; j <= n; j++) {
-			unsigned change = diagonal + (*a != b[j - 1]);
-			unsigned step = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-
-			diagonal = row[j];
-			row[j] = change < step ? change : step;
-		}
-	}
-	return row[n];
-}
-
 const struct verb *monitor_nearest(const char *name)
 {
 	const struct verb *best = NULL;
 	unsigned least = 3; /* further away is a guess */
 
-	if (strlen(name) > 20)
-		return NULL;
 	for (unsigned i = 0; i < monitor_nr_verbs; i++) {
 		const struct verb *v = &monitor_verbs[i];
 		bool begins = strlen(name) >= 2 && !strncmp(v->name, name, strlen(name));
-		unsigned far = begins ? 0 : distance(name, v->name);
+		unsigned far = begins ? 0 : text_distance(name, v->name);
 
 		if (far < least && far < strlen(name)) {
 			least = far;

@@ -62,7 +62,7 @@ bool monitor_info(struct run *r)
 	struct info_figures f = {.mm = mm_stats(),
 	                         .up_s = machine_ns() / NS_PER_S,
 	                         .cpu_mhz = machine_tsc_hz() / 1000000,
-	                         .backend = hvm ? hvm->name : "none"};
+	                         .backend = startup_refused() ? "none" : hvm->name};
 
 	domain_each(count_domain, &f);
 	if (r->json) {
@@ -71,6 +71,8 @@ bool monitor_info(struct run *r)
 	}
 	log_print("%-16s: %u at %lu MHz\n", "cpus", machine_cpus(), f.cpu_mhz);
 	log_print("%-16s: %s\n", "virtualization", f.backend);
+	if (startup_refused())
+		log_print("%-16s: %s\n", "no guests", startup_refused());
 	log_print("%-16s: %lu s\n", "uptime", f.up_s);
 	log_print("%-16s: %u with %u vCPUs\n", "domains", f.domains, f.vcpus);
 	info_pages("memory", f.mm.frames_total, "of the machine");

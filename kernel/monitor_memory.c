@@ -3,6 +3,7 @@
 #include "kernel/log.h"
 #include "kernel/monitor.h"
 #include "kernel/string.h"
+#include "mm/scan.h"
 
 /* ---- sharing ---- */
 
@@ -289,12 +290,19 @@ bool monitor_scan(struct run *r)
 	return true;
 }
 
+#define SETTLE_PAGES 128u
+#define SETTLE_NS    UINT64_C(4000000) /* in one turn; the turns are some 10 ms apart */
+
 bool monitor_settle(struct run *r)
 {
+	uint64_t begin = machine_ns();
 	struct mm_stats m;
 
-	(void)r;
-	scan_settle();
+	if (r->calls == 0)
+		scan_settle_begin();
+	while (!scan_settle_step(SETTLE_PAGES))
+		if (machine_ns() - begin >= SETTLE_NS)
+			return false;
 	m = mm_stats();
 	log_tag("scan settled pages_saved=%lu pages_shared=%lu full_scans=%lu", m.pages_saved,
 	        m.pages_shared, m.full_scans);

@@ -5,6 +5,13 @@
 
 #define MAX_DESCRIPTIONS (MAX_DOMAINS - 1)
 
+static const char *why_refused;
+
+const char *startup_refused(void)
+{
+	return why_refused;
+}
+
 static void tell(void *arg, const char *sentence)
 {
 	(void)arg;
@@ -36,6 +43,7 @@ void startup_domains(const struct boot_info *bi, const char *refused)
 	struct config_result r = bundle_open(bi, configs, MAX_DESCRIPTIONS, &sink);
 	unsigned made = 0;
 
+	why_refused = refused;
 	if (refused) {
 		log_tag("refused %s", refused);
 		log_error("no guest can run here: %s", refused);

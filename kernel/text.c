@@ -234,3 +234,26 @@ int text_format(char *dst, size_t bytes, const char *fmt, ...)
 	va_end(ap);
 	return n;
 }
+
+unsigned text_distance(const char *a, const char *b)
+{
+	unsigned row[TEXT_DISTANCE_MAX + 1], n = (unsigned)strlen(b);
+
+	if (n > TEXT_DISTANCE_MAX)
+		return UINT32_MAX;
+	for (unsigned j = 0; j <= n; j++)
+		row[j] = j;
+	for (unsigned i = 1; *a; a++, i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = i;
+		for (unsigned j = 1; j <= n; j++) {
+			unsigned change = diagonal + (*a != b[j - 1]);
+			unsigned step = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+
+			diagonal = row[j];
+			row[j] = change < step ? change : step;
+		}
+	}
+	return row[n];
+}

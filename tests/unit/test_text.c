@@ -71,8 +71,8 @@ static void short_buffers_are_cut(void **state)
 static void nulls_do_no_harm(void **state)
 {
 	char buffer[16];
-	const char *volatile nothing = NULL; /* or the compiler sees what we do */
-	const char *volatile lone = "x%";
+	const char *volatile nothing = NULL;
+	const char *lone = "x%";
 
 	(void)state;
 	text_format(buffer, sizeof(buffer), "%s", nothing);
@@ -83,6 +83,19 @@ static void nulls_do_no_harm(void **state)
 	assert_string_equal(buffer, "x");
 }
 
+static void distances(void **state)
+{
+	(void)state;
+	assert_int_equal(text_distance("list", "list"), 0);
+	assert_int_equal(text_distance("lits", "list"), 2);
+	assert_int_equal(text_distance("lst", "list"), 1);
+	assert_int_equal(text_distance("liist", "list"), 1);
+	assert_int_equal(text_distance("mist", "list"), 1);
+	assert_int_equal(text_distance("", "list"), 4);
+	assert_int_equal(text_distance("kitten", "sitting"), 3);
+	assert_int_equal(text_distance("a", "bbbbbbbbbbbbbbbbbbbbbbbbb"), UINT32_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -91,6 +104,7 @@ int main(void)
 	    cmocka_unit_test(strings_and_characters),
 	    cmocka_unit_test(short_buffers_are_cut),
 	    cmocka_unit_test(nulls_do_no_harm),
+	    cmocka_unit_test(distances),
 	};
 
 	return cmocka_run_group_tests_name("text", tests, NULL, NULL);
