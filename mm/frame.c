@@ -27,6 +27,7 @@
 #include "mm/hash.h"
 #include "mm/index.h"
 #include "mm/ranges.h"
+#include "mm/scan.h"
 
 struct mm_core mm;
 
@@ -83,6 +84,7 @@ void mm_init(const struct mm_config *c)
 	fund_init(c->reserve_pages);
 	hash_init();
 	index_init(c->buckets, c->nr_buckets);
+	scan_init();
 }
 
 void mm_set_format(const struct pte_format *f)

@@ -152,9 +152,13 @@ bool merge_add(struct space *s, struct merge_page page, struct index_match match
 
 	ASSERT(!mfn_eq(page.mfn, match.mfn));
 	e = merge_push(s, page);
-	if (e && !match.shared)
-		e->partner =
-		    (struct merge_side){space_find(match.owner), GFN(match.gfn), match.mfn};
+	if (e && !match.shared) {
+		struct space *owner = space_find(match.owner);
+
+		ASSERT(owner); /* alive: the scan lock is held */
+		e->partner = (struct merge_side){owner, GFN(match.gfn), match.mfn};
+		merge_deferred(owner); /* so that it is flushed */
+	}
 	return e;
 }
 

@@ -57,7 +57,7 @@ struct scan_page {
 
 /* One slice: a stretch of one or more spaces. */
 struct scan_slice {
-	uint64_t budget, looked, written, merged;
+	uint64_t budget, looked, leaves, written, merged;
 	struct space *space;
 	gfn_t gfn;       /* next to look at */
 	bool end;        /* the space has nothing more */
@@ -158,6 +158,7 @@ static void scan_small(struct scan_slice *w, uint64_t *entry)
 
 	w->looked++;
 	w->budget--;
+	w->leaves += e != 0;
 	if (scan_is_private(e, 1)) {
 		mfn = mm.format->frame(e, 1);
 		if (scan_test_and_clear(w, entry))
@@ -183,6 +184,7 @@ static void scan_large_written(struct scan_slice *w, uint64_t *entry)
 		w->written += left; /* in the middle: the next pass sees D at the beginning */
 	}
 	w->looked += left;
+	w->leaves += left;
 	w->budget -= min_u64(w->budget, left);
 	w->gfn.n += left;
 }
@@ -203,6 +205,7 @@ static void scan_large(struct scan_slice *w, uint64_t *entry)
 	for (; w->gfn.n < end && w->budget && w->n < SCAN_CHUNK; w->gfn.n++) {
 		scan_clean(w, w->gfn, pte_frame(e, 2, w->gfn));
 		w->looked++;
+		w->leaves++;
 		w->budget--;
 	}
 }
@@ -374,7 +377,7 @@ static void scan_pass_end(void)
 
 static void scan_account(const struct scan_slice *w, uint64_t began, uint64_t inserted)
 {
-	counter_add(&mm.count.pages_scanned, w->looked);
+	counter_add(&mm.count.pages_scanned, w->leaves);
 	scan.pass.looked += w->looked;
 	scan.pass.written += w->written;
 	scan.pass.placed += w->merged + index_stats().hints_inserted - inserted;
