@@ -14,7 +14,8 @@
 
 #define BYTES_PER_SECOND UINT64_C(8192)
 #define BURST_BYTES      UINT64_C(65536)
-#define LINE_OVERHEAD    48u /* what a line costs beside its text: prefix, line end */
+#define RESUME_BYTES     UINT64_C(4096) /* once lines were dropped, until so many may be shown */
+#define LINE_OVERHEAD    48u            /* what a line costs beside its text: prefix, line end */
 
 #define NS_PER_BYTE (UINT64_C(1000000000) / BYTES_PER_SECOND)
 
@@ -39,7 +40,7 @@ static void line_end(struct domain *d)
 
 	d->line[d->line_len] = '\0';
 	budget_refill(d);
-	if (cost > d->log_budget) {
+	if (cost > d->log_budget || (d->log_dropped && d->log_budget < RESUME_BYTES)) {
 		d->log_dropped += d->line_len + 1;
 	} else {
 		d->log_budget -= cost;

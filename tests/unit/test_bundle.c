@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* Boot modules: each kind is recognised, and what cannot be used is told. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernel/bundle.h"
+
+static char said[4096];
+static struct domain_config configs[8];
+
+static void remember(void *arg, const char *sentence)
+{
+	(void)arg;
+	strcat(said, sentence);
+	strcat(said, "\n");
+}
+
+static struct config_result open_modules(const struct boot_module *m, unsigned n)
+{
+	static struct boot_info bi;
+	const struct config_sink sink = {remember, NULL};
+
+	said[0] = '\0';
+	bi.nr_modules = n;
+	memcpy(bi.modules, m, n * sizeof(*m));
+	return bundle_open(&bi, configs, 8, &sink);
+}
+
+/* A bundle as tools/pack writes it, from a config and two files. */
+static void what_pack_writes_is_read(void **state)
+{
+	static uint8_t archive[65536];
+	struct boot_module m = {.data = archive, .cmdline = "bundle"};
+	struct config_result r;
+	const void *data;
+	uint64_t bytes;
+	FILE *f;
+
+	(void)state;
+	f = popen(
+	    "d=$(mktemp -d) && cd $d && printf 'name=\"a\"\\nkernel=\"sub/k.elf\"\\nmemory=4\\n"
+	    "ramdisk=\"r\"\\n' > c.cfg && printf disk > r && mkdir sub && python3 -c '\n"
+	    "import struct,sys\n"
+	    "n=struct.pack(\"<III4sI\",4,4,18,b\"Xen\\0\",0)\n"
+	    "h=b\"\\x7fELF\\1\\1\\1\"+bytes(9)+struct.pack(\"<HHIIIIIHHHHHH\",2,3,1,0,52,0,0,52,32,"
+	    "2,0,0,0)\n"
+	    "p=struct.pack(\"<8I\",1,0,0,0,116,116,0,0)+struct.pack(\"<8I\",4,116,0,0,20,20,0,4)\n"
+	    "open(\"sub/k.elf\",\"wb\").write(h+p+n)' && \"$OLDPWD\"/tools/pack --out b c.cfg && "
+	    "cat b; rm -r $d",
+	    "r");
+	assert_non_null(f);
+	m.bytes = fread(archive, 1, sizeof(archive), f);
+	assert_int_equal(pclose(f), 0);
+	r = open_modules(&m, 1);
+	assert_string_equal(said, "");
+	assert_int_equal(r.domains, 1);
+	assert_string_equal(configs[0].name, "a");
+	assert_true(bundle_find(configs[0].kernel, &data, &bytes)); /* by its base name */
+	assert_int_equal(bytes, 136);
+	assert_true(bundle_find("r", &data, &bytes));
+	assert_memory_equal(data, "disk", 4);
+	assert_false(bundle_find("c.cfg", &data, &bytes));
+	assert_string_equal(bundle_name(0), "k.elf");
+	assert_string_equal(bundle_name(1), "r");
+	assert_null(bundle_name(2));
+}
+
+static void single_modules(void **state)
+{
+	const struct boot_module m[] = {
+	    {"KERNEL",	                                    6,  "kernel name=a memory=64 \"extra=x y\""},
+	    {"DISK",	                                      4,  "ramdisk name=a"                       },
+	    {"name='c'\nkernel='kernel of module 1'\nmemory=4\n", 46, "config"                               },
+	};
+	struct config_result r = open_modules(m, 3);
+	const void *data;
+	uint64_t bytes;
+
+	(void)state;
+	assert_string_equal(said, "");
+	assert_int_equal(r.domains, 2);
+	assert_string_equal(configs[0].extra, "x y");
+	assert_true(bundle_find(configs[0].kernel, &data, &bytes));
+	assert_memory_equal(data, "KERNEL", 6);
+	assert_true(bundle_find(configs[0].ramdisk, &data, &bytes));
+	assert_memory_equal(data, "DISK", 4);
+	assert_string_equal(configs[1].name, "c");
+}
+
+static void what_cannot_be_used_is_told(void **state)
+{
+	static const struct {
+		struct boot_module m;
+		const char *said;
+	} rows[] = {
+	    {{"x", 1, ""},
+	     "boot module 1 is not used: its command line should begin with bundle, config, kernel "
+	     "or "
+	     "ramdisk\n"	                                                                          },
+	    {{"x", 1, "bundle"},
+	     "boot module 1 is called a bundle, but is no cpio archive (tools/pack makes one)\n"          },
+	    {{"x", 1, "ramdisk name=a"},
+	     "boot module 1: `ramdisk name=NAME` must name a domain whose kernel came before it\n"        },
+	    {{"x", 1, "kernel name=a"},              "boot module 1: domain \"a\" has no `memory`\n"      },
+	    {{"x", 1, "kernel name=a memory=4 x=1"}, "boot module 1: there is no key `x`\n"               },
+	    {{"memory=4\n", 9, "config"},            "config:1: `memory` stands before the first `name`\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct config_result r = open_modules(&rows[i].m, 1);
+
+		assert_string_equal(said, rows[i].said);
+		assert_int_equal(r.domains, 0);
+		assert_true(r.errors > 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_pack_writes_is_read),
+	    cmocka_unit_test(single_modules),
+	    cmocka_unit_test(what_cannot_be_used_is_told),
+	};
+
+	return cmocka_run_group_tests_name("bundle", tests, NULL, NULL);
+}
