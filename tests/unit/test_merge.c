@@ -37,7 +37,7 @@ static void make_guest(domid_t d, uint16_t group, uint64_t min)
 
 static int setup_format(const struct pte_format *format)
 {
-	host_start(&(struct host_config){.frames = 1024, .cpus = 4, .format = format});
+	host_start(&(struct host_config){.frames = 1024, .cpus = 8, .format = format});
 	hash_weaken(~0u);
 	memset(guest, 0, sizeof(guest));
 	make_guest(1, 1, 0);
@@ -469,7 +469,7 @@ static void no_leaks(void **state)
 
 	(void)state;
 	teardown(state);
-	host_start(&(struct host_config){.frames = 1024, .cpus = 4});
+	host_start(&(struct host_config){.frames = 1024, .cpus = 8});
 	free = host_free_frames();
 	make_guest(1, 1, 0);
 	make_guest(2, 1, 0);
