@@ -39,10 +39,10 @@ void vga_text_putc(char c);
 bool framebuffer_init(const struct fb_info *fb);
 void framebuffer_putc(char c);
 
-/* ---- font.c: 5 x 7 dots in rows from the top, bit 4 at the left; from ' ' to '~' ---- */
+/* ---- font.c: 5 x 8 dots in rows from the top, bit 4 at the left; from ' ' to '~' ---- */
 #define FONT_FIRST 0x20
 #define FONT_LAST  0x7e
-#define FONT_ROWS  7
+#define FONT_ROWS  8
 extern const uint8_t font[FONT_LAST - FONT_FIRST + 1][FONT_ROWS];
 
 #endif

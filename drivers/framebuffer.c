@@ -9,6 +9,7 @@
 
 #define CELL_WIDTH  8u
 #define CELL_HEIGHT 16u
+_Static_assert(CELL_HEIGHT == 2 * FONT_ROWS, "two pixels a dot");
 #define MAX_COLUMNS 256u
 #define MAX_ROWS    128u
 
@@ -35,12 +36,12 @@ static void pixel(volatile uint8_t *at, uint32_t v)
 		at[i] = (uint8_t)(v >> (8 * i));
 }
 
-/* Seven rows of dots, each two pixels high, a pixel of air above and below. */
+/* The dots of a row of pixels, from bit 6 at the left: each dot is two pixels high. */
 static uint8_t dots(char c, unsigned y)
 {
-	if (c < FONT_FIRST || c > FONT_LAST || y == 0 || y > 2 * FONT_ROWS)
+	if (c < FONT_FIRST || c > FONT_LAST)
 		return 0;
-	return (uint8_t)(font[c - FONT_FIRST][(y - 1) / 2] << 1);
+	return (uint8_t)(font[c - FONT_FIRST][y / 2] << 1);
 }
 
 static void draw(unsigned r, unsigned c)

@@ -17,6 +17,8 @@ static void bootmem_readonly(uint64_t base, uint64_t bytes)
 {
 	uint64_t end = align_up(base + bytes, PAGE_SIZE);
 
+	if (end > MFN_LIMIT << PAGE_SHIFT) /* the direct map does not reach there */
+		return;
 	memmap_add(&boot_readonly, align_down(base, PAGE_SIZE), end);
 	memmap_remove(&boot_free, align_down(base, PAGE_SIZE), end);
 }

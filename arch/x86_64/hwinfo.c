@@ -70,7 +70,7 @@ static void put_cpu(void (*line)(const char *))
 
 static void put_memory(void (*line)(const char *))
 {
-	static const char *const types[] = {"?", "RAM", "reserved", "ACPI", "NVS", "bad"};
+	static const char *const types[] = {"other", "RAM", "reserved", "ACPI", "NVS", "bad"};
 
 	for (unsigned i = 0; i < boot->nr_ranges; i++) {
 		const struct boot_range *r = &boot->ranges[i];

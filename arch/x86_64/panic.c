@@ -21,7 +21,7 @@
 uint64_t __stack_chk_guard; /* set in boot.S */
 void __stack_chk_fail(void) noreturn_fn;
 
-static atomic_bool stopping;
+static atomic_int stopper = -1;   /* the CPU that stops the others */
 static atomic_int panicking = -1; /* the CPU that reports */
 
 static void halt(void) noreturn_fn;
@@ -42,7 +42,10 @@ static void virt_off(void)
 
 void cpus_stop_answer(void)
 {
-	if (!atomic_load(&stopping))
+	int by = atomic_load(&stopper);
+
+	/* an NMI that we did not send tells nothing that we could act on */
+	if (by < 0 || by == (int)machine_cpu())
 		return;
 	virt_off();
 	*(volatile bool *)&this_cpu()->stopped = true;
@@ -52,10 +55,13 @@ void cpus_stop_answer(void)
 void cpus_stop(void)
 {
 	uint64_t start = rdtsc();
+	int none = -1;
 	uint64_t patience = machine_tsc_hz() ? machine_tsc_hz() / 10 : UINT64_C(1) << 28;
 
-	if (atomic_exchange(&stopping, true))
-		cpus_stop_answer();
+	if (!atomic_compare_exchange_strong(&stopper, &none, (int)machine_cpu())) {
+		cpus_stop_answer(); /* another was first: does not return */
+		return;
+	}
 	for (unsigned i = 0; i < machine_cpus(); i++)
 		if (percpu_table[i] && percpu_table[i] != this_cpu() && percpu_table[i]->online)
 			apic_send_nmi(percpu_table[i]->apic_id);

@@ -112,8 +112,8 @@ static void cpu_try(uint32_t id, char *page)
 
 	synced = false;
 	if (!cpu_start(p, page)) {
-		/* it may still wake: its data and stack stay its own, its number goes to the next
-		 */
+		/* back to waiting, should it wake late: its number goes to the next */
+		apic_send_init(id);
 		log_warn("CPU with APIC id %u does not answer: not used", id);
 		percpu_table[nr_cpus] = NULL;
 		return;

@@ -172,7 +172,8 @@ static void cpus_start(void)
 {
 	unsigned limit = (unsigned)min_u64(cmdline_number("maxcpus", MAX_CPUS), MAX_CPUS);
 
-	smp_start(&madt, limit ? limit : 1, cmdline_bool("smt", !(spec_current()->actions & DO_PARK_SMT)));
+	smp_start(&madt, limit ? limit : 1,
+	          cmdline_bool("smt", !(spec_current()->actions & DO_PARK_SMT)));
 	log_info("CPUs: %u, %s, TSC %llu kHz by the %s, APIC timer %s", machine_cpus(),
 	         apic_is_x2apic() ? "x2APIC" : "xAPIC",
 	         (unsigned long long)(machine_tsc_hz() / 1000), time_source(),

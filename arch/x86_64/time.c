@@ -20,6 +20,7 @@
 #define TRIES          8u
 #define SYNC_ROUNDS    16u
 #define NS_PER_SECOND  UINT64_C(1000000000)
+#define FAR_NS         (3600 * NS_PER_SECOND) /* an alarm further ahead comes early */
 #define PORT_PIT_DATA2 0x42
 #define PORT_PIT_MODE  0x43
 #define PORT_B         0x61
@@ -258,7 +259,8 @@ void machine_timer(uint64_t deadline_ns)
 		if (deadline_ns == UINT64_MAX)
 			wrmsr(MSR_TSC_DEADLINE, 0);
 		else
-			wrmsr(MSR_TSC_DEADLINE, deadline_tsc(max_u64(deadline_ns, now)));
+			wrmsr(MSR_TSC_DEADLINE,
+			      deadline_tsc(max_u64(now, min_u64(deadline_ns, now + FAR_NS))));
 		return;
 	}
 	if (deadline_ns == UINT64_MAX) {
