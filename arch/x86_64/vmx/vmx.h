@@ -375,11 +375,13 @@ struct vmx_raw_exit {
 
 /* What an exit leaves to do inside the back end. */
 struct vmx_aftermath {
+	bool any;           /* false: nothing below matters */
 	bool nmi_unblocked; /* an IRET had unblocked NMIs: block them again */
 	bool host_nmi;      /* run our own NMI handler */
 	bool host_mce;      /* run our own machine-check handler */
 	bool reads_cr8;     /* put CR8 into gpr, then step over */
 	uint8_t gpr;
+	uint8_t step;        /* INT1: its trap comes after the instruction */
 	uint32_t again_info; /* the event to deliver again: an entry's interruption information */
 	uint32_t again_error;
 	uint32_t again_length;

@@ -124,6 +124,9 @@ static void decode_exception(const struct vmx_raw_exit *raw, struct vmexit *x,
 		after->host_nmi = true;
 		return;
 	}
+	/* INT1 is a trap: the guest's handler returns behind it. */
+	if (INTR_TYPE(info) == INTR_TYPE_PRIV_SOFT_EXC)
+		after->step = (uint8_t)raw->length;
 	x->exception.vector = INTR_VECTOR(info);
 	x->exception.has_error = info & INTR_ERROR_CODE;
 	x->exception.error = x->exception.has_error ? raw->intr_error : 0;
@@ -237,9 +240,13 @@ void vmx_exit_decode(const struct vmx_raw_exit *raw, const struct guest_regs *re
 	x->kind = (enum exit_kind)r->kind;
 	x->hw_reason = raw->reason;
 	x->length = r->needs & NEED_LENGTH ? (uint8_t)raw->length : 0;
-	*after = (struct vmx_aftermath){0};
 	if (raw->reason & REASON_ENTRY_FAILED)
 		x->kind = EXIT_BAD_STATE;
+	if (!(r->needs & ~NEED_LENGTH) && x->kind != EXIT_BAD_STATE && x->kind != EXIT_WINDOW) {
+		after->any = false;
+		return;
+	}
+	*after = (struct vmx_aftermath){.any = true};
 	if (r->needs & NEED_IDT)
 		decode_again(raw, after);
 

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Into guest mode and back. The hot path: RIP, RSP and RFLAGS are written only
+ * if common code has changed them, an event only if there is one, and after the
+ * exit only those fields are read that its reason calls for.
+ */
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/vmx/vmx_asm.h"
+#include "arch/x86_64/vmx/vmx_vcpu.h"
+#include "kernel/log.h"
+#include "mm/space.h"
+
+static void write_registers(struct hvm_vcpu *v)
+{
+	struct vmx_vcpu *k = v->vmx;
+
+	if (v->regs.rip != k->rip)
+		vmwrite(GUEST_RIP, v->regs.rip);
+	if (v->regs.gpr[RSP] != k->rsp)
+		vmwrite(GUEST_RSP, v->regs.gpr[RSP]);
+	if (v->regs.rflags != k->rflags)
+		vmwrite(GUEST_RFLAGS, v->regs.rflags);
+}
+
+static void read_registers(struct hvm_vcpu *v)
+{
+	struct vmx_vcpu *k = v->vmx;
+
+	v->regs.rip = k->rip = vmread(GUEST_RIP);
+	v->regs.gpr[RSP] = k->rsp = vmread(GUEST_RSP);
+	v->regs.rflags = k->rflags = vmread(GUEST_RFLAGS);
+}
+
+static void read_exit(struct hvm_vcpu *v, struct vmx_raw_exit *raw)
+{
+	unsigned needs;
+
+	raw->reason = (uint32_t)vmread(EXIT_REASON);
+	needs = vmx_exit_needs(raw->reason);
+	if (needs & NEED_LENGTH)
+		raw->length = (uint32_t)vmread(EXIT_INSTR_LENGTH);
+	if (!(needs & ~NEED_LENGTH))
+		return;
+	if (needs & NEED_QUALIFICATION)
+		raw->qualification = vmread(EXIT_QUALIFICATION);
+	if (needs & NEED_GPA)
+		raw->gpa = vmread(GUEST_PHYSICAL);
+	if (needs & NEED_IDT) {
+		raw->idt_info = (uint32_t)vmread(IDT_INFO);
+		if (raw->idt_info & INTR_VALID)
+			raw->idt_error = (uint32_t)vmread(IDT_ERROR);
+	}
+	if (needs & NEED_INTR) {
+		raw->intr_info = (uint32_t)vmread(EXIT_INTR_INFO);
+		raw->intr_error = (uint32_t)vmread(EXIT_INTR_ERROR);
+	}
+	if (needs & NEED_CR)
+		raw->cr0 = vmx_cr0();
+	(void)v;
+}
+
+/* The entry did not happen: let our own checker say why. */
+static void bad_entry(struct vmexit *x, uint64_t reason, uint64_t error)
+{
+	const struct vmx_rule *r = vmx_check_current();
+
+	x->kind = EXIT_BAD_STATE;
+	x->hw_reason = reason;
+	x->length = 0;
+	x->text = r ? r->name : "";
+	log_error("VM entry refused, exit reason %llx, instruction error %llu: %s%s",
+	          (unsigned long long)reason, (unsigned long long)error,
+	          r ? "SDM vol. 3, " : "no rule of ours is broken", r ? r->section : "");
+	if (r)
+		log_error("VM entry refused: %s", r->name);
+}
+
+/* The first entry of each vCPU is checked: an emulator may let through what a CPU will not. */
+static void check_first_entry(struct vmx_vcpu *k)
+{
+	const struct vmx_rule *r = vmx_check_current();
+
+	k->entered = true;
+	if (r)
+		log_error("a first VM entry breaks SDM vol. 3, %s: %s", r->section, r->name);
+}
+
+static void after_exit(struct hvm_vcpu *v, struct vmexit *x, const struct vmx_raw_exit *raw,
+                       const struct vmx_aftermath *a)
+{
+	if (x->kind == EXIT_BAD_STATE) {
+		bad_entry(x, raw->reason, 0);
+		return;
+	}
+	vmx_event_exit(v, a);
+	if (a->host_nmi)
+		asm volatile("int $2" ::: "memory"); /* its IRET lets NMIs in again */
+	if (a->host_mce)
+		asm volatile("int $18" ::: "memory");
+	if (x->kind == EXIT_WINDOW) {
+		vmx_window(v->vmx, PROC_INTERRUPT_WINDOW, false);
+		vmx_window(v->vmx, PROC_NMI_WINDOW, false);
+	}
+	if (x->kind == EXIT_EXCEPTION && x->exception.vector == 1)
+		v->guest_dr6 = read_dr6();
+	v->regs.rip += a->step;
+	if (a->reads_cr8) {
+		v->regs.gpr[a->gpr] = v->vmx->cr8;
+		vmx_vcpu_skip(v, x);
+	}
+}
+
+void vmx_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
+{
+	struct vmx_vcpu *k = v->vmx;
+	struct vmx_raw_exit raw;
+	struct vmx_aftermath after;
+	bool failed;
+
+	if (k->triple_fault) {
+		flush_leave();
+		*x = (struct vmexit){.kind = EXIT_SHUTDOWN, .hw_reason = REASON_TRIPLE_FAULT};
+		return;
+	}
+	if (k->event_info | k->nmi_waits)
+		vmx_event_entry(v);
+	write_registers(v);
+	if (flush)
+		invept(vmx_controls.invept_single ? INV_SINGLE : INV_ALL,
+		       vmx_controls.invept_single ? k->eptp : 0);
+	if (!k->entered)
+		check_first_entry(k);
+	failed = vmx_enter(&v->regs, k->launched, &k->host_rsp);
+	flush_leave();
+	if (failed) {
+		bad_entry(x, 0, vmread(INSTRUCTION_ERROR));
+		return;
+	}
+	read_exit(v, &raw);
+	read_registers(v);
+	if (!(raw.reason & REASON_ENTRY_FAILED))
+		k->launched = true;
+	vmx_exit_decode(&raw, &v->regs, x, &after);
+	if (after.any)
+		after_exit(v, x, &raw, &after);
+}
+
+/* SDM vol. 3, 24.4.2: the shadow ends with the instruction; 6.9.1: TF traps after it. */
+void vmx_vcpu_skip(struct hvm_vcpu *v, const struct vmexit *x)
+{
+	uint64_t shadow = vmread(GUEST_INTERRUPTIBILITY), next = v->regs.rip + x->length;
+
+	if (((v->regs.rip ^ next) >> 32) && !(vmx_vcpu_mode(v) & VCPU_MODE_64))
+		next = (uint32_t)next;
+	v->regs.rip = next;
+	if (shadow & (BLOCKING_STI | BLOCKING_MOV_SS))
+		vmwrite(GUEST_INTERRUPTIBILITY, shadow & ~(BLOCKING_STI | BLOCKING_MOV_SS));
+	if (v->regs.rflags & RFLAGS_TF)
+		vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | BIT(14));
+}
