@@ -278,7 +278,8 @@ static void strike(enum env_point p)
 {
 	struct oracle *o = any();
 
-	if (p == POINT_MERGE_PROTECTED || p == POINT_MERGE_FLUSHED || p == POINT_SCAN_READ)
+	if (p == POINT_MERGE_PROTECTED || p == POINT_MERGE_FLUSHED || p == POINT_MERGE_SWITCHED ||
+	    p == POINT_SCAN_READ)
 		if (o->alive && rnd(2))
 			op_write(o);
 }
