@@ -319,6 +319,7 @@ typedef void exit_fn(struct vcpu *v, const struct vmexit *x);
 static exit_fn *const handlers[EXIT_KINDS] = {
     [EXIT_INTERRUPT] = exit_interrupt,
     [EXIT_NMI] = exit_nothing,
+    [EXIT_HANDLED] = exit_nothing,
     [EXIT_WINDOW] = exit_nothing, /* the upcall is offered again before the next entry */
     [EXIT_EXCEPTION] = exit_exception,
     [EXIT_CPUID] = exit_cpuid,

@@ -44,7 +44,7 @@ info: action=ignore
 debug: action=ignore
 port_e9_hack: enabled=0
 speaker: enabled=0
-sound: driver=default, waveout=/dev/null
+sound: waveoutdrv=dummy, waveout=none, waveindrv=dummy, wavein=none, midioutdrv=dummy, midiout=none
 """
 
 
