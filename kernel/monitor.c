@@ -373,6 +373,7 @@ void monitor_poll(void)
 
 	if (!started) {
 		started = true;
+		log_print("(quire) the monitor listens; `help` lists its commands\n");
 		prompt_show();
 	}
 	for (unsigned i = 0; i < BYTES_A_TURN && (c = typed()) >= 0; i++) {

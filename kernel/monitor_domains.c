@@ -8,6 +8,12 @@
 
 #define PAGES_PER_MIB 256u
 
+/* To the nearest: shared_info takes the place of one page of a guest's memory. */
+static uint64_t mib(uint64_t pages)
+{
+	return (pages + PAGES_PER_MIB / 2) / PAGES_PER_MIB;
+}
+
 /* ---- list ---- */
 
 static void list_json(struct domain *d, const struct space_stats *s, const char *state)
@@ -40,9 +46,8 @@ static void list_line(struct domain *d, const struct space_stats *s, const char 
 	uint64_t ms = monitor_domain_ns(d) / 1000000;
 
 	log_print("%-20s %4u %6lu %6lu %5u  %s %6lu.%lu %8s %8s %9s\n", d->name, d->id,
-	          d->space.memory_pages / PAGES_PER_MIB, d->space.max_pages / PAGES_PER_MIB,
-	          d->nr_vcpus, state, ms / 1000, ms % 1000 / 100,
-	          monitor_mib(own, s->private_pages),
+	          mib(d->space.memory_pages), mib(d->space.max_pages), d->nr_vcpus, state,
+	          ms / 1000, ms % 1000 / 100, monitor_mib(own, s->private_pages),
 	          monitor_mib(shared, s->shared_mappings + s->zero_mappings + s->ones_mappings),
 	          monitor_mib(untouched, s->untouched));
 }
@@ -97,6 +102,8 @@ static const char *vcpu_state_name(const struct vcpu *v)
 	case VCPU_RUNNABLE:
 		break;
 	}
+	if (v->domain->shutdown != SHUTDOWN_NONE)
+		return "ended";
 	return v->running ? "running" : v->domain->paused ? "paused" : "ready";
 }
 
@@ -198,50 +205,48 @@ bool monitor_create(struct run *r)
 bool monitor_mem_set(struct run *r)
 {
 	struct domain *d = monitor_domain(r, r->word[1]);
-	uint64_t mib, least, most, free;
+	uint64_t n, least, most, free;
 
-	if (!d || !monitor_number(r, r->word[2], "the memory in MiB", &mib))
+	if (!d || !monitor_number(r, r->word[2], "the memory in MiB", &n))
 		return true;
 	least = (d->space.min_pages + PAGES_PER_MIB - 1) / PAGES_PER_MIB;
 	most = d->space.max_pages / PAGES_PER_MIB;
-	if (mib < least || mib > most)
+	if (n < least || n > most)
 		return monitor_fail(r,
 		                    "%s may have %lu MiB (its guaranteed `min`) to %lu MiB (its "
 		                    "`maxmem`), so not %lu; it has %lu now",
-		                    d->name, least, most, mib,
-		                    d->space.memory_pages / PAGES_PER_MIB);
+		                    d->name, least, most, n, mib(d->space.memory_pages));
 	if (d->shutdown != SHUTDOWN_NONE)
 		return monitor_fail(r, "%s has shut down and will not answer", d->name);
 	free = mm_stats().frames_free / PAGES_PER_MIB;
-	if (mib * PAGES_PER_MIB > d->space.memory_pages &&
-	    mib - d->space.memory_pages / PAGES_PER_MIB > free)
+	if (n > mib(d->space.memory_pages) && n - mib(d->space.memory_pages) > free)
 		log_print("only %lu MiB are free: %s will get what there is\n", free, d->name);
 	if (!d->control_port)
 		log_print(
 		    "%s does not listen for a target (it bound no control event); it will see "
 		    "it when it asks\n",
 		    d->name);
-	domain_set_target(d, mib * PAGES_PER_MIB);
+	domain_set_target(d, n * PAGES_PER_MIB);
 	return true;
 }
 
 bool monitor_mem_max(struct run *r)
 {
 	struct domain *d = monitor_domain(r, r->word[1]);
-	uint64_t mib, pages;
+	uint64_t n, pages;
 
-	if (!d || !monitor_number(r, r->word[2], "the memory in MiB", &mib))
+	if (!d || !monitor_number(r, r->word[2], "the memory in MiB", &n))
 		return true;
-	pages = mib * PAGES_PER_MIB;
-	if (mib > d->config.maxmem_mib)
+	pages = n * PAGES_PER_MIB;
+	if (n > d->config.maxmem_mib)
 		return monitor_fail(
 		    r,
 		    "%s was made with maxmem=%u, and page tables for no more; %lu is "
 		    "too much",
-		    d->name, d->config.maxmem_mib, mib);
+		    d->name, d->config.maxmem_mib, n);
 	if (pages < d->space.memory_pages)
 		return monitor_fail(r, "%s has %lu MiB now; `mem-set %s %lu` first", d->name,
-		                    d->space.memory_pages / PAGES_PER_MIB, d->name, mib);
+		                    mib(d->space.memory_pages), d->name, n);
 	spin_lock(&d->space.lock);
 	d->space.max_pages = pages;
 	spin_unlock(&d->space.lock);

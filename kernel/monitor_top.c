@@ -77,7 +77,7 @@ static void top_domain(struct run *r, struct domain *d, uint64_t elapsed_us)
 	}
 	log_print("%-20s %4u  %s %5lu.%lu %9lu %6lu %8s %8s %9lu %9lu\n", d->name, d->id, state,
 	          t.cpu_permille / 10, t.cpu_permille % 10, t.exits_per_s,
-	          d->space.memory_pages / 256, monitor_mib(own, s.private_pages),
+	          (d->space.memory_pages + 128) / 256, monitor_mib(own, s.private_pages),
 	          monitor_mib(shared, s.shared_mappings + s.zero_mappings + s.ones_mappings),
 	          s.merges, s.breaks);
 }
