@@ -12,6 +12,7 @@
 
 #define EXTENT_SHIFT 6
 #define CMD_MASK     ((1u << EXTENT_SHIFT) - 1)
+#define GFN_4GIB     (UINT64_C(1) << (32 - PAGE_SHIFT))
 #define BATCH        128u /* extents of one page */
 #define BATCH_LARGE  1u   /* extents of 2 MiB: zeroing or scrubbing each takes a while */
 
@@ -157,6 +158,12 @@ static int64_t hc_place_shared_info(struct hypercall *h, gfn_t to)
 	return hc_error(h, st);
 }
 
+/* Pages of ours go below 4 GiB or next to RAM: page tables for more were never funded. */
+static uint64_t hc_gfn_end(const struct space *s)
+{
+	return max_u64(GFN_4GIB, s->high_pages ? s->high_first + s->high_pages : 0) + LARGE_PAGES;
+}
+
 static int64_t hc_add_to_physmap(struct hypercall *h)
 {
 	struct xen_add_to_physmap a = {0};
@@ -171,7 +178,7 @@ static int64_t hc_add_to_physmap(struct hypercall *h)
 		return -XEN_EPERM;
 	if (a.space != XENMAPSPACE_shared_info)
 		return -XEN_ENOSYS;
-	if (a.idx != 0 || a.gpfn >= GFN_LIMIT)
+	if (a.idx != 0 || a.gpfn >= hc_gfn_end(&h->d->space))
 		return -XEN_EINVAL;
 	spin_lock(&h->d->shape_lock);
 	rc = hc_place_shared_info(h, GFN(a.gpfn));
