@@ -184,7 +184,8 @@ static void audit_count_alone(struct audit *a, gfn_t gfn)
 {
 	struct p2m_view v = p2m_lookup_locked(a->s, gfn);
 
-	a->alone += v.type == P2M_SHARED && frame_slot(frame_at(v.mfn)) == 1;
+	if (v.type == P2M_SHARED && v.mfn.n < mm.nr_frames)
+		a->alone += frame_slot(frame_at(v.mfn)) == 1;
 }
 
 static void audit_restore(struct audit *a, gfn_t gfn)

@@ -143,6 +143,15 @@ mfn_t buddy_alloc(unsigned order)
 	return MFN(n);
 }
 
+/* Whether frame n is the head of a free block of this order and follows prev in its list. */
+static bool list_link_ok(uint32_t n, uint32_t prev, unsigned order)
+{
+	const struct frame *f = &mm.frames[n];
+
+	return n < mm.nr_frames && frame_kind(f) == FRAME_FREE && frame_slot(f) == prev &&
+	       (bits_of(f) & FRAME_ORDER_MASK) >> FRAME_ORDER_SHIFT == order;
+}
+
 uint64_t buddy_walk(void)
 {
 	uint64_t pages = 0;
@@ -151,10 +160,8 @@ uint64_t buddy_walk(void)
 		uint32_t prev = 0;
 
 		for (uint32_t n = buddy.head[order]; n; n = mm.frames[n].link) {
-			struct frame *f = &mm.frames[n];
-
-			ASSERT(frame_kind(f) == FRAME_FREE && frame_slot(f) == prev);
-			ASSERT((bits_of(f) & FRAME_ORDER_MASK) >> FRAME_ORDER_SHIFT == order);
+			if (!list_link_ok(n, prev, order))
+				return UINT64_MAX;
 			pages += BIT(order);
 			prev = n;
 		}

@@ -26,7 +26,7 @@ void buddy_free(mfn_t mfn, unsigned order, bool clean);
 
 uint64_t buddy_free_pages(void);
 
-/* Walk the lists: free pages by list, asserting every link; for the audit. */
+/* Walk the lists: their pages, or UINT64_MAX if a link is wrong; for the audit. */
 uint64_t buddy_walk(void);
 
 #endif

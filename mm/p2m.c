@@ -133,6 +133,8 @@ struct p2m_view p2m_lookup_locked(struct space *s, gfn_t gfn)
 	view.mfn = pte_frame(v, p.level, gfn);
 	view.access = mm.format->access(v);
 	view.large = p.level > 1;
+	if (view.mfn.n >= mm.nr_frames) /* corrupt, or a device: it has no record */
+		return view;
 	view.pinned = frame_flag(frame_at(view.mfn), FRAME_PINNED);
 	view.guest_table = frame_flag(frame_at(view.mfn), FRAME_GUEST_TABLE);
 	return view;
