@@ -217,6 +217,41 @@ static void changed_bytes_do_nothing(void **state)
 	assert_true(finish(SVM_WBINVD, 0, "\x0f\x08", 2, 0, &x));
 }
 
+/* The short cut answers as the decoder does, or not at all; for all pairs of first bytes. */
+static void plain_is_what_the_decoder_says(void **state)
+{
+	static const struct {
+		uint64_t code, info1;
+	} exits[] = {
+	    {SVM_VMMCALL, 0},
+            {SVM_CPUID,   0},
+            {SVM_MSR,     0},
+	    {SVM_MSR,     1},
+            {SVM_HLT,     0},
+            {SVM_WBINVD,  0}
+        };
+	unsigned hits = 0;
+
+	(void)state;
+	for (unsigned e = 0; e < ARRAY_SIZE(exits); e++)
+		for (uint32_t b = 0; b < 0x10000; b++) {
+			uint32_t word = 0xd9u << 16 | b;
+			uint8_t bytes[15] = {(uint8_t)b, (uint8_t)(b >> 8), 0xd9};
+			unsigned n = svm_exit_plain(exits[e].code, exits[e].info1, word);
+			struct insn in;
+
+			if (!n)
+				continue;
+			hits++;
+			for (unsigned mode = 16; mode <= 64; mode *= 2) {
+				assert_int_equal(insn_decode(bytes, 15, mode, &in), INSN_OK);
+				assert_true(svm_exit_matches(exits[e].code, &in));
+				assert_int_equal(in.length, n);
+			}
+		}
+	assert_int_equal(hits, 4 + 256);
+}
+
 /* The value that the guest wants in CR0: MOV takes the register, CLTS clears TS, LMSW changes
  * the low four bits and cannot clear PE. */
 static void control_register_values(void **state)
@@ -293,6 +328,7 @@ int main(void)
 	    cmocka_unit_test(port_io),
 	    cmocka_unit_test(exceptions),
 	    cmocka_unit_test(changed_bytes_do_nothing),
+	    cmocka_unit_test(plain_is_what_the_decoder_says),
 	    cmocka_unit_test(control_register_values),
 	    cmocka_unit_test(interrupted_events),
 	    cmocka_unit_test(pack_round_trip),

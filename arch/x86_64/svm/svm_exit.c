@@ -59,6 +59,24 @@ bool svm_exit_matches(uint64_t code, const struct insn *i)
 	return svm_exit_kinds(code) & BIT(i->kind);
 }
 
+/* One comparison for what nearly every exit is. These bytes mean the same in every mode. */
+unsigned svm_exit_plain(uint64_t code, uint64_t info1, uint32_t bytes)
+{
+	uint16_t two = (uint16_t)bytes;
+
+	switch ((uint32_t)code) {
+	case SVM_VMMCALL:
+		return (bytes & 0xffffff) == 0xd9010f ? 3 : 0;
+	case SVM_CPUID:
+		return two == 0xa20f ? 2 : 0;
+	case SVM_MSR:
+		return two == (info1 ? 0x300f : 0x320f) ? 2 : 0;
+	case SVM_HLT:
+		return (uint8_t)bytes == 0xf4;
+	}
+	return 0;
+}
+
 /* An exit of which only the length is to be found. */
 static enum svm_answer svm_exit_sized(const struct svm_raw *raw, enum exit_kind kind,
                                       struct vmexit *x)

@@ -27,6 +27,13 @@ enum svm_answer svm_exit_decode(const struct svm_raw *raw, struct vmexit *x) mus
 bool svm_exit_matches(uint64_t code, const struct insn *i);
 
 /*
+ * The length of the instruction if `bytes` (the first four at RIP, little-endian) are
+ * the usual encoding, without any prefix, of what this exit stands for; else 0, and
+ * the decoder must look.
+ */
+unsigned svm_exit_plain(uint64_t code, uint64_t info1, uint32_t bytes);
+
+/*
  * The instruction of an exit that needed it. `cr0` as the guest believes it to
  * be; `source` is LMSW's operand. False: the bytes are not those that the CPU
  * saw; resume the guest with nothing done.

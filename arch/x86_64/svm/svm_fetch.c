@@ -21,8 +21,6 @@
 #include "arch/x86_64/svm/svm_vcpu.h"
 #include "mm/space.h"
 
-#define FETCH_BYTES (INSN_MAX + 1)
-
 static uint64_t svm_generation(const struct hvm_vcpu *v)
 {
 	return atomic_load_explicit(&v->space->generation, memory_order_acquire);
@@ -132,33 +130,43 @@ static unsigned svm_copy(struct hvm_vcpu *v, uint64_t linear, unsigned access, u
 
 /* ---- the short way ---- */
 
-static bool svm_fetch_again(struct hvm_vcpu *v, uint64_t linear, uint8_t bytes[FETCH_BYTES])
+/* Whether the remembered walk is what a walk would find now. */
+static bool svm_fetch_holds(const struct hvm_vcpu *v, uint64_t linear)
 {
 	const struct svm_fetch *f = &v->svm->fetch;
-	uint64_t at = linear % PAGE_SIZE;
 
-	if (!f->valid || f->page != linear - at || f->cr3 != v->svm->vmcb->cr3 ||
-	    f->generation != svm_generation(v) || at > PAGE_SIZE - FETCH_BYTES)
+	if (!f->valid || f->page != (linear & PAGE_MASK) || f->cr3 != v->svm->vmcb->cr3 ||
+	    f->generation != svm_generation(v))
 		return false;
 	for (unsigned i = 0; i < f->steps; i++)
 		if (*(const volatile uint64_t *)f->entry[i] != f->value[i])
 			return false;
-	__builtin_memcpy(bytes, f->code + at, FETCH_BYTES);
-	/* Loads are not reordered with later loads (SDM vol. 3, 9.2.2): only the compiler. */
-	asm volatile("" ::: "memory");
-	return f->generation == svm_generation(v);
+	return true;
 }
 
-unsigned svm_fetch(struct hvm_vcpu *v, uint8_t bytes[FETCH_BYTES])
+static uint64_t svm_linear_rip(const struct hvm_vcpu *v)
 {
-	unsigned bits = svm_code_bits(v);
-	uint64_t linear = v->regs.rip;
+	if (svm_code_bits(v) == 64)
+		return v->regs.rip;
+	return (uint32_t)(v->regs.rip + v->svm->vmcb->cs.base);
+}
 
-	if (bits != 64)
-		linear = (uint32_t)(linear + v->svm->vmcb->cs.base);
-	if (svm_fetch_again(v, linear, bytes))
-		return INSN_MAX;
-	return svm_copy(v, linear, GVA_FETCH, bytes, INSN_MAX);
+uint32_t svm_fetch_quick(struct hvm_vcpu *v)
+{
+	uint64_t linear = svm_linear_rip(v), at = linear % PAGE_SIZE;
+	uint32_t bytes;
+
+	if (at > PAGE_SIZE - sizeof(bytes) || !svm_fetch_holds(v, linear))
+		return 0;
+	__builtin_memcpy(&bytes, v->svm->fetch.code + at, sizeof(bytes));
+	/* Loads are not reordered with later loads (SDM vol. 3, 9.2.2): only the compiler. */
+	asm volatile("" ::: "memory");
+	return v->svm->fetch.generation == svm_generation(v) ? bytes : 0;
+}
+
+unsigned svm_fetch(struct hvm_vcpu *v, uint8_t bytes[INSN_MAX + 1])
+{
+	return svm_copy(v, svm_linear_rip(v), GVA_FETCH, bytes, INSN_MAX);
 }
 
 bool svm_fetch_operand(struct hvm_vcpu *v, unsigned segment, uint64_t offset, uint16_t *value)

@@ -54,7 +54,8 @@ static bool svm_lmsw_source(struct hvm_vcpu *v, const struct insn *i, uint16_t *
 	                         insn_offset(i, v->regs.gpr, v->regs.rip + i->length), source);
 }
 
-void svm_insn_complete(struct hvm_vcpu *v, uint64_t code, uint64_t info1, struct vmexit *x)
+/* With the decoder: any prefixes, and operands. */
+static void svm_insn_decode(struct hvm_vcpu *v, uint64_t code, uint64_t info1, struct vmexit *x)
 {
 	struct svm_raw raw = {.code = code, .info1 = info1};
 	uint8_t bytes[INSN_MAX + 1];
@@ -64,7 +65,6 @@ void svm_insn_complete(struct hvm_vcpu *v, uint64_t code, uint64_t info1, struct
 
 	if (insn_decode(bytes, n, svm_code_bits(v), &i) != INSN_OK ||
 	    !svm_lmsw_source(v, &i, &source)) {
-		svm_fetch_forget(v->svm);
 		svm_insn_resume(code, x);
 		return;
 	}
@@ -73,8 +73,16 @@ void svm_insn_complete(struct hvm_vcpu *v, uint64_t code, uint64_t info1, struct
 		svm_insn_resume(code, x);
 		return;
 	}
-	if (!svm_exit_finish(&raw, &i, &v->regs, svm_guest_cr0(v), source, x)) {
-		svm_fetch_forget(v->svm);
+	if (!svm_exit_finish(&raw, &i, &v->regs, svm_guest_cr0(v), source, x))
 		svm_insn_resume(code, x);
-	}
+}
+
+void svm_insn_complete(struct hvm_vcpu *v, uint64_t code, uint64_t info1, struct vmexit *x)
+{
+	unsigned length = svm_exit_plain(code, info1, svm_fetch_quick(v));
+
+	if (length)
+		x->length = (uint8_t)length;
+	else
+		svm_insn_decode(v, code, info1, x);
 }

@@ -306,6 +306,8 @@ void svm_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 		spec_after_exit();
 	flush_leave();
 	svm_from_vmcb(v);
-	xstate_reread_xcr0(v);
+	/* Without it XSETBV is #UD. */
+	if (s->vmcb->cr4 & CR4_OSXSAVE)
+		xstate_reread_xcr0(v);
 	svm_decode(v, x);
 }

@@ -82,6 +82,8 @@ void svm_vcpu_dump(struct hvm_vcpu *v, void (*line)(const char *text));
 
 /* svm_fetch.c: the guest's bytes at CS:RIP, at most INSN_MAX; returns how many. */
 unsigned svm_fetch(struct hvm_vcpu *v, uint8_t bytes[INSN_MAX + 1]);
+/* The first four of them if that takes no walk; 0 (no instruction begins so and exits) if not. */
+uint32_t svm_fetch_quick(struct hvm_vcpu *v);
 /* Two bytes at an offset in a segment; false if they cannot be read. */
 bool svm_fetch_operand(struct hvm_vcpu *v, unsigned segment, uint64_t offset, uint16_t *value);
 static inline void svm_fetch_forget(struct svm_vcpu *s)
