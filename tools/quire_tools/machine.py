@@ -111,8 +111,9 @@ class Machine:
             arguments += ["-accel", "kvm", "-cpu", o.cpu or "host"]
         else:
             arguments += ["-accel", "tcg", "-cpu", o.cpu or "max"]
-        if o.count:
-            arguments += ["-icount", "shift=0,sleep=off"]
+        if o.count is not False:
+            # One instruction is 2^count nanoseconds of machine time; True is 2^0.
+            arguments += ["-icount", f"shift={0 if o.count is True else o.count},sleep=off"]
         if o.uefi:
             variables = self.folder / "vars.fd"
             shutil.copy(OVMF_VARS, variables)
