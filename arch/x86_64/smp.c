@@ -89,14 +89,20 @@ static bool cpu_start(struct percpu *p, char *page)
 	return answered(p, ANSWER_US);
 }
 
-/* Bits of an APIC id that tell the threads of a core apart (SDM vol. 3, 8.9.1; APM vol. 3, E.4.17).
+/*
+ * Bits of an APIC id that tell the threads of a core apart (SDM vol. 3, 8.9.1;
+ * APM vol. 3, E.4.17). The first level of leaf 0bh is one of threads only if it
+ * says so (ECX 15:8 = 1).
  */
 static uint32_t thread_bits(void)
 {
+	struct cpuid_regs r = {0};
 	uint32_t threads = 1, shift = 0;
 
-	if (cpu_has_leaf(0xb) && cpuid(0xb, 0).ebx)
-		return (1u << (cpuid(0xb, 0).eax & 31)) - 1;
+	if (cpu_has_leaf(0xb))
+		r = cpuid(0xb, 0);
+	if (r.ebx)
+		return (r.ecx >> 8 & 0xff) == 1 ? (1u << (r.eax & 31)) - 1 : 0;
 	if (cpu_has_leaf(0x8000001e) && (cpuid(0x80000001, 0).ecx & BIT(22)))
 		threads = (cpuid(0x8000001e, 0).ebx >> 8 & 0xff) + 1;
 	while (1u << shift < threads)
@@ -148,7 +154,9 @@ void smp_start(const struct madt *m, unsigned limit, bool smt)
 		cpu_try(m->apic_id[i], page);
 	}
 	if (parked)
-		log_info("smt=off: %u sibling threads are not used", parked);
+		log_info("%u sibling threads are not used: smt=off, or this CPU leaks between "
+		         "threads of a core (smt=on uses them all the same)",
+		         parked);
 	paging_unmap(boot_trampoline, PAGE_SIZE);
 }
 

@@ -61,8 +61,8 @@ static struct spec_cpu spec_this_cpu(void)
 		c.amd21_eax = cpuid(0x80000021, 0).eax;
 	if (c.leaf7_edx & SPEC7_ARCH_CAPS)
 		c.arch_caps = rdmsr(MSR_ARCH_CAPS);
-	/* Threads of a core: leaf 0bh, level 0 (SDM vol. 2, CPUID). */
-	if (cpu_has_leaf(0xb))
+	/* Threads of a core: leaf 0bh, level 0, if that is of type SMT (SDM vol. 2, CPUID). */
+	if (cpu_has_leaf(0xb) && (cpuid(0xb, 0).ecx >> 8 & 0xff) == 1)
 		c.smt = (cpuid(0xb, 0).ebx & 0xffff) > 1;
 	return c;
 }
