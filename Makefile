@@ -129,8 +129,17 @@ $(TESTS): $(B)/tests/%: $(B)/native/tests/%.o $(B)/native/libquire.a
 unit: $(TESTS)
 	tools/ktap $(TESTS)
 
+# ---- native measurements: optimised as the hypervisor is, no sanitizers ----
+$(B)/bench/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) -O2 -mgeneral-regs-only -ffreestanding -fno-strict-aliasing -c -o $@ $<
+$(B)/bench/bench-hash: tests/bench/hash.c $(B)/bench/mm/hash.o $(B)/bench/mm/index.o
+	$(CC) $(filter-out -MMD -MP,$(COMMON)) -O2 -o $@ $^
+bench-hash: $(B)/bench/bench-hash
+	$< $(B)/bench/hash.jsonl
+
 # ---- the rest is in tools/: each prints KTAP ------------------------------
-.PHONY: boot-svm boot-vtx lint test bench bench-machine
+.PHONY: boot-svm boot-vtx lint test bench bench-machine bench-hash
 boot-svm: all
 	tools/boot-tests --machine qemu
 boot-vtx: all
@@ -139,7 +148,7 @@ lint: $(B)/quire.elf
 	tools/lint $(B)/quire.elf
 test: all
 	tools/test-all
-bench: bench-machine
+bench: bench-machine bench-hash
 bench-machine: all
 	tools/bench-machine
 
@@ -153,9 +162,9 @@ help:
 	@echo 'make run          the demo on QEMU (AMD-V); the monitor on this terminal'
 	@echo 'make run-vtx      the same on Bochs (VT-x)'
 	@echo 'make test         all tests; parts: unit, boot-svm, boot-vtx, lint'
-	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/'
+	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-hash'
 	@echo 'make format       clang-format over the sources'
 	@echo 'make clean        remove $(B)/'
 
 -include $(HV_OBJS:.o=.d) $(NATIVE_OBJS:.o=.d) $(GUEST_LIB_OBJS:.o=.d)
--include $(wildcard $(B)/guests/*/*.d $(B)/native/tests/*/*.d)
+-include $(wildcard $(B)/bench/*/*.d $(B)/guests/*/*.d $(B)/native/tests/*/*.d)
