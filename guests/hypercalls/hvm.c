@@ -23,7 +23,7 @@ void ops_hvm(void)
 void ops_own(void)
 {
 	struct quire_bind_control bind = {0}, again = {0};
-	struct quire_exits first = control_exits(), second = control_exits();
+	uint64_t apart = UINT64_MAX;
 	struct quire_control c = {0};
 
 	tap_is(hypercall_own(QUIRE_OP_GET_CONTROL, &c), 0, "the control values can be asked");
@@ -34,8 +34,15 @@ void ops_own(void)
 	tap_is(hypercall_own(QUIRE_OP_BIND_CONTROL, &again), -XEN_EEXIST, "only once");
 	again.reserved = 1;
 	tap_ok(hypercall_own(QUIRE_OP_BIND_CONTROL, &again) < 0, "what is reserved must be 0");
-	tap_is((long)(second.exits - first.exits), 1, "two questions in a row are one exit apart");
-	tap_ok(second.memory_exits <= second.exits, "memory exits are among all exits");
+	/* The machine's clock may come in between, but not always. */
+	for (unsigned i = 0; i < 16; i++) {
+		struct quire_exits first = control_exits(), second = control_exits();
+
+		if (second.exits - first.exits < apart)
+			apart = second.exits - first.exits;
+	}
+	tap_is((long)apart, 1, "two questions in a row are one exit apart");
+	tap_ok(control_exits().memory_exits <= control_exits().exits, "memory exits are among all");
 	tap_is(hypercall_own(QUIRE_OP_GET_CONTROL, NOWHERE), -XEN_EFAULT, "a bad pointer");
 	tap_is(hypercall_own(QUIRE_OP_EXITS, NOWHERE), -XEN_EFAULT, "a bad pointer");
 	tap_is(hypercall_own(9999, 0), -XEN_ENOSYS, "operation 9999");

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench: what does the hypervisor cost its guest?
+ *
+ * On the emulators one tick of the TSC is one instruction (QEMU under -icount),
+ * so the ticks around an operation, less those of reading the TSC twice, are
+ * the instructions of the guest, of the exit and of the hypervisor together:
+ *	# bench name=NAME value=MEDIAN min=N max=N runs=N
+ *
+ *	hypercall_empty	xen_version, which does nothing, by the hypercall page
+ *	cpuid		one CPUID
+ *	populate	the first write to an untouched page, zeroing included
+ *	zero_break	the first write to a page of which only zeroes were read
+ *	cow_break	a write to a merged page, the copy included
+ *	balloon_out	512 single pages in one call, a page; balloon_in likewise
+ *
+ * With `settle` it prints "# bench ready" when its equal pages are written, and
+ * sleeps until hypercall 50's event (a new memory target): whoever measures
+ * lets the scanner merge them meanwhile. Without, it waits wait= ms (2000).
+ *
+ * Options: settle  wait=MS
+ */
+#include "guests/lib/ballooning.h"
+#include "guests/lib/clock.h"
+#include "guests/lib/control.h"
+#include "guests/lib/cpu.h"
+#include "guests/lib/guest.h"
+#include "guests/lib/memory.h"
+#include "guests/lib/options.h"
+#include "guests/lib/pattern.h"
+#include "guests/lib/tap.h"
+
+#define RUNS         256u
+#define BALLOON_RUNS 8u
+
+static uint64_t samples[RUNS], empty;
+static uint8_t *merged;
+
+static void sort(uint64_t *v, unsigned n)
+{
+	for (unsigned i = 1; i < n; i++) {
+		uint64_t x = v[i];
+		unsigned k = i;
+
+		for (; k > 0 && v[k - 1] > x; k--)
+			v[k] = v[k - 1];
+		v[k] = x;
+	}
+}
+
+/* Each sample was `each` operations. */
+static void report(const char *name, unsigned n, uint64_t each)
+{
+	for (unsigned i = 0; i < n; i++)
+		samples[i] = (samples[i] > empty ? samples[i] - empty : 0) / each;
+	sort(samples, n);
+	tap_diag("bench name=%s value=%lu min=%lu max=%lu runs=%u", name, samples[n / 2],
+	         samples[0], samples[n - 1], n);
+	tap_ok(samples[n / 2] > 0, "%s was measured", name);
+}
+
+static void measure_empty(void)
+{
+	empty = UINT64_MAX;
+	for (unsigned i = 0; i < RUNS; i++) {
+		uint64_t t = rdtsc();
+
+		t = rdtsc() - t;
+		empty = t < empty ? t : empty;
+	}
+}
+
+static void measure_hypercall(void)
+{
+	for (unsigned i = 0; i < RUNS; i++) {
+		uint64_t t = rdtsc();
+
+		hypercall_version(XENVER_version, 0);
+		samples[i] = rdtsc() - t;
+	}
+	report("hypercall_empty", RUNS, 1);
+}
+
+static void measure_cpuid(void)
+{
+	uint32_t r[4];
+
+	for (unsigned i = 0; i < RUNS; i++) {
+		uint64_t t = rdtsc();
+
+		cpuid(1, 0, r);
+		samples[i] = rdtsc() - t;
+	}
+	report("cpuid", RUNS, 1);
+}
+
+/* One write into each of RUNS pages. Each must have been a memory exit, or the figure
+ * is of something else. */
+static void measure_writes(const char *name, uint8_t *pages)
+{
+	uint64_t before = control_exits().memory_exits, faults;
+
+	for (unsigned i = 0; i < RUNS; i++) {
+		volatile uint64_t *word = (uint64_t *)(pages + i * PAGE_SIZE + 64);
+		uint64_t t = rdtsc();
+
+		*word = 1;
+		samples[i] = rdtsc() - t;
+	}
+	faults = control_exits().memory_exits - before;
+	if (!tap_ok(faults >= RUNS - RUNS / 16, "%s: %lu of %u writes faulted", name, faults, RUNS))
+		return;
+	report(name, RUNS, 1);
+}
+
+static void measure_zero_break(void)
+{
+	uint8_t *pages = memory_take(RUNS);
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < RUNS; i++)
+		sum += *(volatile uint64_t *)(pages + i * PAGE_SIZE);
+	tap_is((long)sum, 0, "untouched pages read as zero");
+	measure_writes("zero_break", pages);
+}
+
+static void measure_balloon(void)
+{
+	static uint64_t in[BALLOON_RUNS];
+	uint8_t *area = memory_take(BALLOON_BATCH);
+	uint64_t gfns[BALLOON_BATCH];
+	long done = 0;
+
+	for (unsigned i = 0; i < BALLOON_BATCH; i++)
+		gfns[i] = (uint64_t)area / PAGE_SIZE + i;
+	for (unsigned r = 0; r < BALLOON_RUNS; r++) {
+		uint64_t t;
+
+		for (unsigned i = 0; i < BALLOON_BATCH; i++)
+			pattern_fill(area + i * PAGE_SIZE, r * BALLOON_BATCH + i + 1);
+		t = rdtsc();
+		done += balloon_out(gfns, BALLOON_BATCH, 0);
+		samples[r] = rdtsc() - t;
+		t = rdtsc();
+		done += balloon_in(gfns, BALLOON_BATCH, 0);
+		in[r] = rdtsc() - t;
+	}
+	tap_is(done, 2 * BALLOON_RUNS * BALLOON_BATCH, "every page went out and came in");
+	report("balloon_out", BALLOON_RUNS, BALLOON_BATCH);
+	memcpy(samples, in, sizeof(in));
+	report("balloon_in", BALLOON_RUNS, BALLOON_BATCH);
+}
+
+/* One more than measured: the last reference to a merged frame is taken over, not copied. */
+static void prepare_merged(void)
+{
+	merged = memory_take(RUNS + 1);
+	for (unsigned i = 0; i <= RUNS; i++)
+		pattern_fill(merged + i * PAGE_SIZE, 0xbe7c);
+}
+
+static void await_merging(void)
+{
+	struct quire_control first, now;
+
+	if (!option_flag("settle")) {
+		clock_sleep_ms(option_u64("wait", 2000));
+		return;
+	}
+	control_get(&first);
+	control_wait(0); /* binds */
+	tap_diag("bench ready");
+	do
+		control_wait(0);
+	while (control_get(&now) && now.target_pages == first.target_pages);
+}
+
+void guest_main(void)
+{
+	clock_init();
+	prepare_merged();
+	measure_empty();
+	measure_hypercall();
+	measure_cpuid();
+	measure_writes("populate", memory_take(RUNS));
+	measure_zero_break();
+	await_merging();
+	measure_writes("cow_break", merged);
+	measure_balloon();
+}
