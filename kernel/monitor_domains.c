@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The monitor's verbs for domains. Domains are made and ended on this CPU only. */
 #include "kernel/abi/quire.h"
+#include "kernel/bundle.h"
 #include "kernel/config.h"
 #include "kernel/log.h"
 #include "kernel/monitor.h"
@@ -179,12 +180,23 @@ static void create_complain(void *arg, const char *sentence)
 	r->status = 1;
 }
 
+/* Which kernels there are, for one who named another. */
+static void print_files(void)
+{
+	log_print("There are these files:");
+	for (unsigned i = 0; bundle_name(i); i++)
+		log_print(" %s", bundle_name(i));
+	log_print("\n");
+}
+
 /* at[0]: how many of `count` were made */
 bool monitor_create(struct run *r)
 {
 	static struct domain_config all, one; /* kept between calls */
 	const struct config_sink sink = {create_complain, r};
 	char why[200] = "";
+	const void *data;
+	uint64_t bytes;
 	struct domain *d;
 
 	if (startup_refused())
@@ -193,6 +205,8 @@ bool monitor_create(struct run *r)
 		return true;
 	config_instance(&all, (unsigned)r->at[0], &one);
 	d = domain_create(&one, why, sizeof(why));
+	if (!d && !bundle_find(one.kernel, &data, &bytes))
+		print_files();
 	if (!d)
 		return monitor_fail(r, "domain \"%s\" was not made: %s", one.name, why);
 	log_print("domain %u is \"%s\"%s\n", d->id, d->name,

@@ -14,6 +14,7 @@ static struct {
 	struct space_stats domain[MAX_DOMAINS];
 	uint64_t part[MAX_DOMAINS]; /* 1/2^32 pages */
 	bool used[MAX_DOMAINS];
+	uint64_t parts; /* their sum */
 } instant;
 
 static void take_domain(struct domain *d, void *arg)
@@ -24,12 +25,13 @@ static void take_domain(struct domain *d, void *arg)
 	instant.used[d->id] = true;
 	instant.domain[d->id] = space_stats(&d->space);
 	instant.part[d->id] = share_part(&d->space);
+	instant.parts += instant.part[d->id];
 }
 
 static void take_instant(void *arg)
 {
 	(void)arg;
-	memset(instant.used, 0, sizeof(instant.used));
+	memset(&instant, 0, sizeof(instant));
 	instant.mm = mm_stats();
 	instant.split = share_split();
 	domain_each(take_domain, NULL);
@@ -41,35 +43,37 @@ struct figure {
 };
 
 /* KSM's names where KSM has the thing (Documentation/admin-guide/mm/ksm.rst). */
-#define FIGURES 24
+#define FIGURES 25
 static unsigned figures(struct figure f[FIGURES])
 {
 	const struct mm_stats *m = &instant.mm;
 	const struct figure all[] = {
-	    {"pages_shared",        m->pages_shared       },
-	    {"pages_sharing",       m->pages_sharing      },
-	    {"pages_unshared",      m->pages_unshared     },
-	    {"pages_volatile",      m->pages_volatile     },
-	    {"full_scans",          m->full_scans         },
-	    {"pages_scanned",       m->pages_scanned      },
-	    {"pages_zero",          m->pages_zero         },
-	    {"pages_ones",          m->pages_ones         },
-	    {"pages_untouched",     m->pages_untouched    },
-	    {"pages_saved",         m->pages_saved        },
-	    {"zero",                instant.split.zero    },
-	    {"ones",                instant.split.ones    },
-	    {"self",                instant.split.self    },
-	    {"inter",               instant.split.inter   },
-	    {"pages_fingerprinted", m->pages_fingerprinted},
-	    {"pages_compared",      m->pages_compared     },
-	    {"merges",              m->merges             },
-	    {"merges_given_up",     m->merges_given_up    },
-	    {"breaks",              m->breaks             },
-	    {"take_overs",          m->take_overs         },
-	    {"flushes",             m->flushes            },
-	    {"hints_dropped",       m->hints_dropped      },
-	    {"waits",               m->waits              },
-	    {"frames_free",         m->frames_free        },
+	    {"pages_shared",        m->pages_shared                        },
+	    {"pages_sharing",       m->pages_sharing                       },
+	    {"pages_unshared",      m->pages_unshared                      },
+	    {"pages_volatile",      m->pages_volatile                      },
+	    {"full_scans",          m->full_scans                          },
+	    {"pages_scanned",       m->pages_scanned                       },
+	    {"pages_zero",          m->pages_zero                          },
+	    {"pages_ones",          m->pages_ones                          },
+	    {"pages_untouched",     m->pages_untouched                     },
+	    {"pages_saved",         m->pages_saved                         },
+	    {"zero",                instant.split.zero                     },
+	    {"ones",                instant.split.ones                     },
+	    {"self",                instant.split.self                     },
+	    {"inter",               instant.split.inter                    },
+	    {"pages_fingerprinted", m->pages_fingerprinted                 },
+	    {"pages_compared",      m->pages_compared                      },
+	    {"merges",              m->merges                              },
+	    {"merges_given_up",     m->merges_given_up                     },
+	    {"breaks",              m->breaks                              },
+	    {"take_overs",          m->take_overs                          },
+	    {"flushes",             m->flushes                             },
+	    {"hints_dropped",       m->hints_dropped                       },
+	    {"waits",               m->waits	                       },
+	    {"frames_free",         m->frames_free                         },
+ /* what dividing shared frames among their users left over, in 1/2^32 pages */
+	    {"part_remainder",      (m->pages_shared << 32) - instant.parts},
 	};
 
 	memcpy(f, all, sizeof(all));
@@ -90,9 +94,9 @@ static void sharing_total(bool as_json)
 		monitor_json(&j);
 		return;
 	}
-	for (unsigned i = 0; i < n; i += 2)
-		log_print("%-20s %12lu   %-20s %12lu\n", f[i].name, f[i].value,
-		          i + 1 < n ? f[i + 1].name : "", i + 1 < n ? f[i + 1].value : 0);
+	for (unsigned i = 0; i + 1 < n; i += 2)
+		log_print("%-20s %12lu   %-20s %12lu\n", f[i].name, f[i].value, f[i + 1].name,
+		          f[i + 1].value);
 	log_print(
 	    "saved %lu pages = zero %lu + ones %lu + self %lu + inter %lu; the scanner is %s\n",
 	    instant.mm.pages_saved, instant.split.zero, instant.split.ones, instant.split.self,
