@@ -30,10 +30,9 @@ static unsigned nr_files;
 
 /* All that bundle_open's helpers need. */
 struct opening {
-	struct domain_config *out;
-	unsigned max;
+	struct config_list *list;
 	const struct config_sink *sink;
-	struct config_result result;
+	unsigned errors;
 };
 
 static void complain(struct opening *o, const char *fmt, ...) printf_like(2, 3);
@@ -46,7 +45,7 @@ static void complain(struct opening *o, const char *fmt, ...)
 	va_start(ap, fmt);
 	text_vformat(sentence, sizeof(sentence), fmt, ap);
 	va_end(ap);
-	o->result.errors++;
+	o->errors++;
 	o->sink->complain(o->sink->arg, sentence);
 }
 
@@ -100,11 +99,7 @@ static void add_file(struct opening *o, const char *name, const void *data, uint
 
 static void add_config(struct opening *o, const char *name, const void *text, uint64_t bytes)
 {
-	struct config_result r = config_parse(name, text, bytes, o->out + o->result.domains,
-	                                      o->max - o->result.domains, o->sink);
-
-	o->result.domains += r.domains;
-	o->result.errors += r.errors;
+	o->errors += config_parse(name, text, bytes, o->list, o->sink);
 }
 
 static void add_archive(struct opening *o, const struct boot_module *m)
@@ -130,16 +125,16 @@ static void add_kernel(struct opening *o, const struct boot_module *m, unsigned 
 
 	text_format(where, sizeof(where), "boot module %u", number);
 	text_format(name, sizeof(name), "kernel of module %u", number);
-	if (o->result.domains == o->max) {
-		complain(o, "%s: there are more than %u domains", where, o->max);
+	if (o->list->n == o->list->max) {
+		complain(o, "%s: there are more than %u domains", where, o->list->max);
 		return;
 	}
-	if (!config_parse_words(where, words, name, &o->out[o->result.domains], o->sink)) {
-		o->result.errors++;
+	if (!config_parse_words(where, words, name, &o->list->at[o->list->n], o->sink)) {
+		o->errors++;
 		return;
 	}
 	add_file(o, name, m->data, m->bytes);
-	o->result.domains++;
+	o->list->n++;
 }
 
 /* `ramdisk name=a`: goes to the domain that was described with that name. */
@@ -150,9 +145,9 @@ static void add_ramdisk(struct opening *o, const struct boot_module *m, unsigned
 	struct domain_config *c = NULL;
 
 	if (config_next_word(&words, word, sizeof(word)) && !strncmp(word, "name=", 5))
-		for (unsigned i = 0; i < o->result.domains; i++)
-			if (!strcmp(o->out[i].name, word + 5))
-				c = &o->out[i];
+		for (unsigned i = 0; i < o->list->n; i++)
+			if (!strcmp(o->list->at[i].name, word + 5))
+				c = &o->list->at[i];
 	if (!c) {
 		complain(o,
 		         "boot module %u: `ramdisk name=NAME` must name a domain whose kernel "
@@ -191,13 +186,13 @@ static void add_module(struct opening *o, const struct boot_module *m, unsigned 
 		         number);
 }
 
-struct config_result bundle_open(const struct boot_info *bi, struct domain_config *out,
-                                 unsigned max, const struct config_sink *sink)
+unsigned bundle_open(const struct boot_info *bi, struct config_list *list,
+                     const struct config_sink *sink)
 {
-	struct opening o = {.out = out, .max = max, .sink = sink};
+	struct opening o = {.list = list, .sink = sink};
 
 	nr_files = 0;
 	for (unsigned i = 0; i < bi->nr_modules; i++)
 		add_module(&o, &bi->modules[i], i + 1);
-	return o.result;
+	return o.errors;
 }

@@ -10,10 +10,11 @@
 
 /*
  * Take in all boot modules: bundles (cpio archives), `config`, `kernel ...` and
- * `ramdisk ...` modules. Domain descriptions go to out; complaints to sink.
+ * `ramdisk ...` modules. Domain descriptions go to the list, complaints to the
+ * sink; returns how many there were.
  */
-struct config_result bundle_open(const struct boot_info *bi, struct domain_config *out,
-                                 unsigned max, const struct config_sink *sink);
+unsigned bundle_open(const struct boot_info *bi, struct config_list *list,
+                     const struct config_sink *sink);
 
 /* The files, in the order in which they came; NULL behind the last. */
 const char *bundle_name(unsigned i);

@@ -67,6 +67,7 @@ struct parser {
 	const char *where; /* file name, or what the words belong to */
 	unsigned line;     /* 0: words, no lines */
 	const struct config_sink *sink;
+	struct config_list *list;
 	unsigned errors;
 
 	struct domain_config block;
@@ -306,9 +307,10 @@ static bool makes_name(const struct domain_config *c, const char *name)
 }
 
 /* Names made by count must fit, and no two domains have one name. */
-static bool names_are_good(struct parser *p, const struct domain_config *out, unsigned n)
+static bool names_are_good(struct parser *p)
 {
 	const struct domain_config *b = &p->block;
+	unsigned n = p->list ? p->list->n : 0;
 	struct domain_config one;
 	char longest[64];
 
@@ -321,7 +323,7 @@ static bool names_are_good(struct parser *p, const struct domain_config *out, un
 	for (unsigned i = 0; i < b->count; i++) {
 		config_instance(b, i, &one);
 		for (unsigned j = 0; j < n; j++) {
-			if (makes_name(&out[j], one.name)) {
+			if (makes_name(&p->list->at[j], one.name)) {
 				complain(p, p->block_line, "there is a domain \"%s\" already",
 				         one.name);
 				return false;
@@ -371,7 +373,7 @@ static const char *skip_space(const char *s, const char *end)
 }
 
 /* Splits a line into key and value. False if there is nothing in it, or a mistake. */
-static bool read_line(struct parser *p, const char *s, const char *end, char *key, size_t key_bytes,
+static bool read_line(struct parser *p, const char *s, const char *end, char key[VALUE_BYTES],
                       struct value *v)
 {
 	size_t length = 0;
@@ -381,7 +383,7 @@ static bool read_line(struct parser *p, const char *s, const char *end, char *ke
 		return false;
 	key[0] = '\0';
 	for (; s < end && is_name(*s); s++)
-		append(key, key_bytes, &length, *s);
+		append(key, VALUE_BYTES, &length, *s);
 	s = skip_space(s, end);
 	if (!length || s == end || *s != '=') {
 		complain(p, p->line, "a line must read `key = value`");
@@ -398,25 +400,25 @@ static bool read_line(struct parser *p, const char *s, const char *end, char *ke
 	return true;
 }
 
-static void store(struct parser *p, struct domain_config *out, unsigned max, unsigned *n)
+static void store(struct parser *p)
 {
-	if (!p->in_block || !block_end(p) || !names_are_good(p, out, *n))
+	struct config_list *l = p->list;
+
+	if (!p->in_block || !block_end(p) || !names_are_good(p))
 		return;
-	if (*n == max) {
-		complain(p, p->block_line, "there are more than %u domains", max);
-		return;
-	}
-	out[(*n)++] = p->block;
+	if (l->n == l->max)
+		complain(p, p->block_line, "there are more than %u domains", l->max);
+	else
+		l->at[l->n++] = p->block;
 }
 
-static void take_line(struct parser *p, const char *s, const char *end, struct domain_config *out,
-                      unsigned max, unsigned *n)
+static void take_line(struct parser *p, const char *s, const char *end)
 {
 	char key[VALUE_BYTES];
 	struct value v;
 	const struct key *k;
 
-	if (!read_line(p, s, end, key, sizeof(key), &v))
+	if (!read_line(p, s, end, key, &v))
 		return;
 	k = find_key(key);
 	if (!k) {
@@ -424,7 +426,7 @@ static void take_line(struct parser *p, const char *s, const char *end, struct d
 		return;
 	}
 	if (k == find_key("name")) {
-		store(p, out, max, n);
+		store(p);
 		block_begin(p);
 	} else if (!p->in_block) {
 		complain(p, p->line, "`%s` stands before the first `name`", key);
@@ -433,13 +435,11 @@ static void take_line(struct parser *p, const char *s, const char *end, struct d
 	set_key(p, k, &v, false);
 }
 
-struct config_result config_parse(const char *file, const char *text, size_t bytes,
-                                  struct domain_config *out, unsigned max,
-                                  const struct config_sink *sink)
+unsigned config_parse(const char *file, const char *text, size_t bytes, struct config_list *list,
+                      const struct config_sink *sink)
 {
-	struct parser p = {.where = file, .sink = sink};
+	struct parser p = {.where = file, .sink = sink, .list = list};
 	const char *end = text + bytes;
-	unsigned n = 0;
 
 	while (text < end) {
 		const char *line_end = memchr(text, '\n', (size_t)(end - text));
@@ -447,11 +447,11 @@ struct config_result config_parse(const char *file, const char *text, size_t byt
 		if (!line_end)
 			line_end = end;
 		p.line++;
-		take_line(&p, text, line_end, out, max, &n);
+		take_line(&p, text, line_end);
 		text = line_end < end ? line_end + 1 : end;
 	}
-	store(&p, out, max, &n);
-	return (struct config_result){.domains = n, .errors = p.errors};
+	store(&p);
+	return p.errors;
 }
 
 /* ---- words ---- */
@@ -524,7 +524,7 @@ bool config_parse_words(const char *where, const char *words, const char *given_
 		complain(&p, 0, "`name=` is needed");
 	if (given_kernel)
 		text_format(p.block.kernel, sizeof(p.block.kernel), "%s", given_kernel);
-	if (!block_end(&p) || !names_are_good(&p, NULL, 0))
+	if (!block_end(&p) || !names_are_good(&p))
 		return false;
 	*out = p.block;
 	return true;

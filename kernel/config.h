@@ -17,18 +17,19 @@ struct config_sink {
 	void *arg;
 };
 
-struct config_result {
-	unsigned domains; /* descriptions stored, each without a mistake */
-	unsigned errors;
+/* Where descriptions are stored: at[0 .. n-1], each without a mistake. */
+struct config_list {
+	struct domain_config *at;
+	unsigned max, n;
 };
 
 /*
- * Parse a config file of `bytes` bytes. Blocks with a mistake are reported and
- * left out, the others stored. `file` stands in the sentences.
+ * Parse a config file of `bytes` bytes, and add what it describes to the list.
+ * Blocks with a mistake are reported and left out. `file` stands in the
+ * sentences. Returns the number of mistakes.
  */
-struct config_result config_parse(const char *file, const char *text, size_t bytes,
-                                  struct domain_config *out, unsigned max,
-                                  const struct config_sink *sink);
+unsigned config_parse(const char *file, const char *text, size_t bytes, struct config_list *list,
+                      const struct config_sink *sink);
 
 /*
  * Parse `key=value key="value with spaces" ...`. `where` stands in the

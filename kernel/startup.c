@@ -40,15 +40,16 @@ void startup_domains(const struct boot_info *bi, const char *refused)
 {
 	static struct domain_config configs[MAX_DESCRIPTIONS];
 	const struct config_sink sink = {tell, NULL};
-	struct config_result r = bundle_open(bi, configs, MAX_DESCRIPTIONS, &sink);
+	struct config_list list = {.at = configs, .max = MAX_DESCRIPTIONS};
 	unsigned made = 0;
 
 	why_refused = refused;
+	bundle_open(bi, &list, &sink);
 	if (refused) {
 		log_tag("refused %s", refused);
 		log_error("no guest can run here: %s", refused);
 	} else {
-		for (unsigned i = 0; i < r.domains; i++)
+		for (unsigned i = 0; i < list.n; i++)
 			made += start(&configs[i]);
 	}
 	log_tag("ready cpus=%u backend=%s domains=%u", machine_cpus(), refused ? "none" : hvm->name,

@@ -13,6 +13,8 @@ struct sink {
 /* One conversion, as written between % and its letter. */
 struct spec {
 	bool left, zero, plus, space, alternate;
+	const char *sign;     /* what stands in front: "-", "0x", ... */
+	int zeroes;           /* digits that the precision adds */
 	int width, precision; /* precision -1: none given */
 	int longs;            /* 0 int, 1 long, 2 long long, 3 size_t; -1 short, -2 char */
 };
@@ -30,32 +32,32 @@ static void sink_repeat(struct sink *s, char c, int n)
 		sink_char(s, c);
 }
 
-/* `sign` and then `n` characters, padded as the spec says. */
-static void sink_field(struct sink *s, const struct spec *f, const char *sign, const char *text,
-                       int n, int zeroes)
+/* The sign and then `n` characters, padded as the spec says. */
+static void sink_field(struct sink *s, const struct spec *f, const char *text, int n)
 {
-	int signs = (int)strlen(sign);
-	int pad = f->width - signs - zeroes - n;
+	int signs = (int)strlen(f->sign);
+	int pad = f->width - signs - f->zeroes - n;
 
 	if (!f->left && !f->zero)
 		sink_repeat(s, ' ', pad);
 	for (int i = 0; i < signs; i++)
-		sink_char(s, sign[i]);
+		sink_char(s, f->sign[i]);
 	if (!f->left && f->zero)
 		sink_repeat(s, '0', pad);
-	sink_repeat(s, '0', zeroes);
+	sink_repeat(s, '0', f->zeroes);
 	for (int i = 0; i < n; i++)
 		sink_char(s, text[i]);
 	if (f->left)
 		sink_repeat(s, ' ', pad);
 }
 
-static void format_number(struct sink *s, struct spec *f, const char *sign, uint64_t value,
-                          unsigned base, bool upper)
+/* letter: u, x or X */
+static void format_number(struct sink *s, struct spec *f, char letter, uint64_t value)
 {
-	const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
+	const char *digits = letter == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
+	unsigned base = letter == 'u' ? 10 : 16;
 	char buffer[24];
-	int n = 0, zeroes = 0;
+	int n = 0;
 
 	do {
 		buffer[sizeof(buffer) - 1 - (size_t)n] = digits[value % base];
@@ -65,15 +67,14 @@ static void format_number(struct sink *s, struct spec *f, const char *sign, uint
 	if (f->precision >= 0)
 		f->zero = false; /* as C says: 0 is ignored with a precision */
 	if (f->precision > n)
-		zeroes = f->precision - n;
-	sink_field(s, f, sign, buffer + sizeof(buffer) - n, n, zeroes);
+		f->zeroes = f->precision - n;
+	sink_field(s, f, buffer + sizeof(buffer) - n, n);
 }
 
 static void format_signed(struct sink *s, struct spec *f, int64_t value)
 {
-	const char *sign = value < 0 ? "-" : f->plus ? "+" : f->space ? " " : "";
-
-	format_number(s, f, sign, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10, false);
+	f->sign = value < 0 ? "-" : f->plus ? "+" : f->space ? " " : "";
+	format_number(s, f, 'u', value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 static void format_string(struct sink *s, struct spec *f, const char *text)
@@ -84,7 +85,7 @@ static void format_string(struct sink *s, struct spec *f, const char *text)
 		text = "(null)";
 	n = f->precision >= 0 ? strnlen(text, (size_t)f->precision) : strlen(text);
 	f->zero = false;
-	sink_field(s, f, "", text, (int)n, 0);
+	sink_field(s, f, text, (int)n);
 }
 
 static const char *parse_flags(const char *p, struct spec *f)
@@ -165,15 +166,17 @@ static void format_one(struct sink *s, struct spec *f, char letter, va_list *ap)
 		format_signed(s, f, arg_signed(f, ap));
 		break;
 	case 'u':
-		format_number(s, f, "", arg_unsigned(f, ap), 10, false);
+		format_number(s, f, 'u', arg_unsigned(f, ap));
 		break;
 	case 'x':
 	case 'X':
 		u = arg_unsigned(f, ap);
-		format_number(s, f, f->alternate && u ? "0x" : "", u, 16, letter == 'X');
+		f->sign = f->alternate && u ? "0x" : "";
+		format_number(s, f, letter, u);
 		break;
 	case 'p':
-		format_number(s, f, "0x", (uintptr_t)va_arg(*ap, void *), 16, false);
+		f->sign = "0x";
+		format_number(s, f, 'x', (uintptr_t)va_arg(*ap, void *));
 		break;
 	case 's':
 		format_string(s, f, va_arg(*ap, const char *));
@@ -181,7 +184,7 @@ static void format_one(struct sink *s, struct spec *f, char letter, va_list *ap)
 	case 'c':
 		c = (char)va_arg(*ap, int);
 		f->zero = false;
-		sink_field(s, f, "", &c, 1, 0);
+		sink_field(s, f, &c, 1);
 		break;
 	case '%':
 		sink_char(s, '%');
@@ -199,7 +202,7 @@ int text_vformat(char *dst, size_t bytes, const char *fmt, va_list ap)
 
 	va_copy(args, ap);
 	for (const char *p = fmt; *p; p++) {
-		struct spec f = {.precision = -1};
+		struct spec f = {.sign = "", .precision = -1};
 
 		if (*p != '%') {
 			sink_char(&s, *p);

@@ -22,15 +22,22 @@ static void remember(void *arg, const char *sentence)
 	strcat(said, "\n");
 }
 
-static struct config_result open_modules(const struct boot_module *m, unsigned n)
+struct opened {
+	unsigned domains, errors;
+};
+
+static struct opened open_modules(const struct boot_module *m, unsigned n)
 {
 	static struct boot_info bi;
 	const struct config_sink sink = {remember, NULL};
+	struct config_list list = {configs, 8, 0};
+	unsigned errors;
 
 	said[0] = '\0';
 	bi.nr_modules = n;
 	memcpy(bi.modules, m, n * sizeof(*m));
-	return bundle_open(&bi, configs, 8, &sink);
+	errors = bundle_open(&bi, &list, &sink);
+	return (struct opened){list.n, errors};
 }
 
 /* A bundle as tools/pack writes it, from a config and two files. */
@@ -38,7 +45,7 @@ static void what_pack_writes_is_read(void **state)
 {
 	static uint8_t archive[65536];
 	struct boot_module m = {.data = archive, .cmdline = "bundle"};
-	struct config_result r;
+	struct opened r;
 	const void *data;
 	uint64_t bytes;
 	FILE *f;
@@ -79,7 +86,7 @@ static void single_modules(void **state)
 	    {"DISK",	                                      4,  "ramdisk name=a"                       },
 	    {"name='c'\nkernel='kernel of module 1'\nmemory=4\n", 46, "config"                               },
 	};
-	struct config_result r = open_modules(m, 3);
+	struct opened r = open_modules(m, 3);
 	const void *data;
 	uint64_t bytes;
 
@@ -115,7 +122,7 @@ static void what_cannot_be_used_is_told(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct config_result r = open_modules(&rows[i].m, 1);
+		struct opened r = open_modules(&rows[i].m, 1);
 
 		assert_string_equal(said, rows[i].said);
 		assert_int_equal(r.domains, 0);
