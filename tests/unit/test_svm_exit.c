@@ -237,16 +237,21 @@ static void plain_is_what_the_decoder_says(void **state)
 		for (uint32_t b = 0; b < 0x10000; b++) {
 			uint32_t word = 0xd9u << 16 | b;
 			uint8_t bytes[15] = {(uint8_t)b, (uint8_t)(b >> 8), 0xd9};
-			unsigned n = svm_exit_plain(exits[e].code, exits[e].info1, word);
+			struct vmexit x, y;
 			struct insn in;
+			struct svm_raw raw = {.code = exits[e].code, .info1 = exits[e].info1};
 
-			if (!n)
+			if (!svm_exit_plain(raw.code, raw.info1, word, &x))
 				continue;
+			assert_true(svm_exit_may_be_plain(raw.code));
+			assert_int_equal(svm_exit_decode(&raw, &y), SVM_NEEDS_INSN);
+			assert_int_equal(x.kind, y.kind);
+			assert_int_equal(x.hw_reason, y.hw_reason);
 			hits++;
 			for (unsigned mode = 16; mode <= 64; mode *= 2) {
 				assert_int_equal(insn_decode(bytes, 15, mode, &in), INSN_OK);
 				assert_true(svm_exit_matches(exits[e].code, &in));
-				assert_int_equal(in.length, n);
+				assert_int_equal(in.length, x.length);
 			}
 		}
 	assert_int_equal(hits, 4 + 256);

@@ -59,22 +59,31 @@ bool svm_exit_matches(uint64_t code, const struct insn *i)
 	return svm_exit_kinds(code) & BIT(i->kind);
 }
 
+static bool svm_exit_plain_is(bool same, enum exit_kind kind, unsigned length, struct vmexit *x)
+{
+	x->kind = kind;
+	x->length = (uint8_t)length;
+	return same;
+}
+
 /* One comparison for what nearly every exit is. These bytes mean the same in every mode. */
-unsigned svm_exit_plain(uint64_t code, uint64_t info1, uint32_t bytes)
+bool svm_exit_plain(uint64_t code, uint64_t info1, uint32_t bytes, struct vmexit *x)
 {
 	uint16_t two = (uint16_t)bytes;
 
+	x->hw_reason = code;
 	switch ((uint32_t)code) {
 	case SVM_VMMCALL:
-		return (bytes & 0xffffff) == 0xd9010f ? 3 : 0;
+		return svm_exit_plain_is((bytes & 0xffffff) == 0xd9010f, EXIT_HYPERCALL, 3, x);
 	case SVM_CPUID:
-		return two == 0xa20f ? 2 : 0;
+		return svm_exit_plain_is(two == 0xa20f, EXIT_CPUID, 2, x);
 	case SVM_MSR:
-		return two == (info1 ? 0x300f : 0x320f) ? 2 : 0;
+		return info1 ? svm_exit_plain_is(two == 0x300f, EXIT_MSR_WRITE, 2, x)
+		             : svm_exit_plain_is(two == 0x320f, EXIT_MSR_READ, 2, x);
 	case SVM_HLT:
-		return (uint8_t)bytes == 0xf4;
+		return svm_exit_plain_is((uint8_t)bytes == 0xf4, EXIT_HLT, 1, x);
 	}
-	return 0;
+	return false;
 }
 
 /* An exit of which only the length is to be found. */

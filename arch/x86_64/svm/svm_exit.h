@@ -26,12 +26,19 @@ enum svm_answer svm_exit_decode(const struct svm_raw *raw, struct vmexit *x) mus
 /* Does this instruction belong to this exit? */
 bool svm_exit_matches(uint64_t code, const struct insn *i);
 
+/* Is this one of the few exits that svm_exit_plain may answer? */
+static inline bool svm_exit_may_be_plain(uint64_t code)
+{
+	return (uint32_t)code == SVM_VMMCALL || (uint32_t)code == SVM_CPUID ||
+	       (uint32_t)code == SVM_MSR || (uint32_t)code == SVM_HLT;
+}
+
 /*
- * The length of the instruction if `bytes` (the first four at RIP, little-endian) are
- * the usual encoding, without any prefix, of what this exit stands for; else 0, and
- * the decoder must look.
+ * The short cut: if `bytes` (the first four at RIP, little-endian) are the usual
+ * encoding, without any prefix, of what this exit stands for, *x is complete.
+ * False: nothing is known yet.
  */
-unsigned svm_exit_plain(uint64_t code, uint64_t info1, uint32_t bytes);
+bool svm_exit_plain(uint64_t code, uint64_t info1, uint32_t bytes, struct vmexit *x);
 
 /*
  * The instruction of an exit that needed it. `cr0` as the guest believes it to

@@ -93,8 +93,7 @@ static unsigned svm_copy_page(struct hvm_vcpu *v, uint64_t linear, unsigned acce
 
 	svm_vcpu_get_state(v, &s);
 	if (f)
-		*f = (struct svm_fetch){
-		    .generation = generation, .page = linear & PAGE_MASK, .cr3 = s.cr3};
+		*f = (struct svm_fetch){.page = FETCH_NONE, .cr3 = s.cr3, .generation = generation};
 	if (s.cpl == 3)
 		access |= GVA_USER;
 	if (v->regs.rflags & RFLAGS_AC)
@@ -108,9 +107,9 @@ static unsigned svm_copy_page(struct hvm_vcpu *v, uint64_t linear, unsigned acce
 		dst[i] = ((const volatile uint8_t *)page)[(linear + i) % PAGE_SIZE];
 	if (svm_generation(v) != generation)
 		return 0;
-	if (f) {
+	if (f && r.complete) {
 		f->code = page;
-		f->valid = r.complete;
+		f->page = linear & PAGE_MASK;
 	}
 	return n;
 }
@@ -130,12 +129,20 @@ static unsigned svm_copy(struct hvm_vcpu *v, uint64_t linear, unsigned access, u
 
 /* ---- the short way ---- */
 
+static uint64_t svm_linear_rip(const struct hvm_vcpu *v)
+{
+	if (svm_code_bits(v) == 64)
+		return v->regs.rip;
+	return (uint32_t)(v->regs.rip + v->svm->vmcb->cs.base);
+}
+
 /* Whether the remembered walk is what a walk would find now. */
 static bool svm_fetch_holds(const struct hvm_vcpu *v, uint64_t linear)
 {
-	const struct svm_fetch *f = &v->svm->fetch;
+	const struct svm_vcpu *s = v->svm;
+	const struct svm_fetch *f = &s->fetch;
 
-	if (!f->valid || f->page != (linear & PAGE_MASK) || f->cr3 != v->svm->vmcb->cr3 ||
+	if (f->page != (linear & PAGE_MASK) || f->cr3 != s->vmcb->cr3 ||
 	    f->generation != svm_generation(v))
 		return false;
 	for (unsigned i = 0; i < f->steps; i++)
@@ -144,24 +151,18 @@ static bool svm_fetch_holds(const struct hvm_vcpu *v, uint64_t linear)
 	return true;
 }
 
-static uint64_t svm_linear_rip(const struct hvm_vcpu *v)
-{
-	if (svm_code_bits(v) == 64)
-		return v->regs.rip;
-	return (uint32_t)(v->regs.rip + v->svm->vmcb->cs.base);
-}
-
 uint32_t svm_fetch_quick(struct hvm_vcpu *v)
 {
+	const struct svm_fetch *f = &v->svm->fetch;
 	uint64_t linear = svm_linear_rip(v), at = linear % PAGE_SIZE;
 	uint32_t bytes;
 
 	if (at > PAGE_SIZE - sizeof(bytes) || !svm_fetch_holds(v, linear))
 		return 0;
-	__builtin_memcpy(&bytes, v->svm->fetch.code + at, sizeof(bytes));
+	bytes = *(const volatile uint32_t *)(f->code + at);
 	/* Loads are not reordered with later loads (SDM vol. 3, 9.2.2): only the compiler. */
 	asm volatile("" ::: "memory");
-	return v->svm->fetch.generation == svm_generation(v) ? bytes : 0;
+	return f->generation == svm_generation(v) ? bytes : 0;
 }
 
 unsigned svm_fetch(struct hvm_vcpu *v, uint8_t bytes[INSN_MAX + 1])

@@ -5,7 +5,7 @@
  * while the guest believes in cache bits that it does not have.
  *
  * The bytes are read once. Where they do not fit the exit, another vCPU has
- * changed them since: the guest is resumed as if after an interrupt.
+ * changed them since: the guest is resumed with nothing done.
  */
 #include "arch/x86_64/svm/svm_exit.h"
 #include "arch/x86_64/svm/svm_vcpu.h"
@@ -14,7 +14,7 @@
 
 static void svm_insn_resume(uint64_t code, struct vmexit *x)
 {
-	*x = (struct vmexit){.kind = EXIT_INTERRUPT, .hw_reason = code};
+	*x = (struct vmexit){.kind = EXIT_HANDLED, .hw_reason = code};
 }
 
 static void svm_write_gpr(struct hvm_vcpu *v, unsigned gpr, unsigned bits, uint64_t value)
@@ -54,8 +54,7 @@ static bool svm_lmsw_source(struct hvm_vcpu *v, const struct insn *i, uint16_t *
 	                         insn_offset(i, v->regs.gpr, v->regs.rip + i->length), source);
 }
 
-/* With the decoder: any prefixes, and operands. */
-static void svm_insn_decode(struct hvm_vcpu *v, uint64_t code, uint64_t info1, struct vmexit *x)
+void svm_insn_complete(struct hvm_vcpu *v, uint64_t code, uint64_t info1, struct vmexit *x)
 {
 	struct svm_raw raw = {.code = code, .info1 = info1};
 	uint8_t bytes[INSN_MAX + 1];
@@ -75,14 +74,4 @@ static void svm_insn_decode(struct hvm_vcpu *v, uint64_t code, uint64_t info1, s
 	}
 	if (!svm_exit_finish(&raw, &i, &v->regs, svm_guest_cr0(v), source, x))
 		svm_insn_resume(code, x);
-}
-
-void svm_insn_complete(struct hvm_vcpu *v, uint64_t code, uint64_t info1, struct vmexit *x)
-{
-	unsigned length = svm_exit_plain(code, info1, svm_fetch_quick(v));
-
-	if (length)
-		x->length = (uint8_t)length;
-	else
-		svm_insn_decode(v, code, info1, x);
 }

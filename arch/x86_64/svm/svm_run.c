@@ -191,7 +191,7 @@ static void svm_nmi_iret(struct hvm_vcpu *v, struct vmexit *x)
 	s->vmcb->intercepts[WORD_MISC1] &= (uint32_t)~MISC1_IRET;
 	s->nmi |= NMI_IRET;
 	s->iret_rip = v->regs.rip;
-	*x = (struct vmexit){.kind = EXIT_INTERRUPT, .hw_reason = SVM_IRET};
+	*x = (struct vmexit){.kind = EXIT_HANDLED, .hw_reason = SVM_IRET};
 }
 
 void svm_vcpu_skip(struct hvm_vcpu *v, const struct vmexit *x)
@@ -234,7 +234,7 @@ static void svm_after_decode(struct hvm_vcpu *v, struct vmexit *x)
 	}
 }
 
-static void svm_decode(struct hvm_vcpu *v, struct vmexit *x)
+static __attribute__((noinline)) void svm_decode(struct hvm_vcpu *v, struct vmexit *x)
 {
 	struct vmcb *b = v->svm->vmcb;
 	struct svm_raw raw = {
@@ -261,33 +261,31 @@ static void svm_decode(struct hvm_vcpu *v, struct vmexit *x)
 	svm_after_decode(v, x);
 }
 
-static void svm_to_vmcb(const struct hvm_vcpu *v)
+static inline void svm_to_vmcb(const struct hvm_vcpu *v, struct svm_vcpu *s, struct vmcb *b)
 {
-	struct vmcb *b = v->svm->vmcb;
-
 	b->rax = v->regs.gpr[RAX];
 	b->rsp = v->regs.gpr[RSP];
 	b->rip = v->regs.rip;
 	b->rflags = v->regs.rflags;
 	b->dr6 = v->guest_dr6;
-	b->event_injection = v->svm->event;
+	b->event_injection = s->event;
 }
 
-static void svm_from_vmcb(struct hvm_vcpu *v)
+static inline void svm_from_vmcb(struct hvm_vcpu *v, struct svm_vcpu *s, const struct vmcb *b)
 {
-	const struct vmcb *b = v->svm->vmcb;
-
 	v->regs.gpr[RAX] = b->rax;
 	v->regs.gpr[RSP] = b->rsp;
 	v->regs.rip = b->rip;
 	v->regs.rflags = b->rflags;
 	v->guest_dr6 = b->dr6;
-	v->svm->event = b->exit_int_info ? svm_exit_event(b->exit_int_info) : 0;
+	s->event = b->exit_int_info ? svm_exit_event(b->exit_int_info) : 0;
 }
 
+/* A guest that enters and exits at once with nothing pending costs what is written here. */
 void svm_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 {
 	struct svm_vcpu *s = v->svm;
+	struct vmcb *b = s->vmcb;
 	struct svm_cpu *c = &svm_cpus[machine_cpu()];
 
 	if (__builtin_expect(s->shutdown, 0)) {
@@ -298,16 +296,19 @@ void svm_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 	if (__builtin_expect(s->nmi, 0))
 		svm_nmi_enter(v);
 	svm_translations(v, c, flush);
-	svm_to_vmcb(v);
+	svm_to_vmcb(v, s, b);
 	if (__builtin_expect(spec_entry_actions != 0, 0))
 		spec_before_entry();
 	svm_enter(s->vmcb_pa, v->regs.gpr, c->host_pa);
 	if (__builtin_expect(spec_ibrs_at_exit, 0))
 		spec_after_exit();
 	flush_leave();
-	svm_from_vmcb(v);
-	/* Without it XSETBV is #UD. */
-	if (s->vmcb->cr4 & CR4_OSXSAVE)
+	svm_from_vmcb(v, s, b);
+	/* Without OSXSAVE an XSETBV is #UD. */
+	if (b->cr4 & CR4_OSXSAVE)
 		xstate_reread_xcr0(v);
+	if (svm_exit_may_be_plain(b->exit_code) &&
+	    svm_exit_plain(b->exit_code, b->exit_info1, svm_fetch_quick(v), x))
+		return;
 	svm_decode(v, x);
 }

@@ -22,15 +22,6 @@ static bool svm_canonical(uint64_t a)
 	return (uint64_t)((int64_t)(a << 16) >> 16) == a;
 }
 
-unsigned svm_code_bits(const struct hvm_vcpu *v)
-{
-	const struct vmcb *b = v->svm->vmcb;
-
-	if ((b->efer & EFER_LMA) && (b->cs.attributes & SEG_ATTR_L))
-		return 64;
-	return b->cs.attributes & SEG_ATTR_DB ? 32 : 16;
-}
-
 uint64_t svm_guest_cr0(const struct hvm_vcpu *v)
 {
 	return (v->svm->vmcb->cr0 & ~CACHE_BITS) | v->svm->cr0_hidden;

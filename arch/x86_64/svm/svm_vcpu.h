@@ -3,11 +3,13 @@
 #ifndef ARCH_SVM_VCPU_H
 #define ARCH_SVM_VCPU_H
 
+#include "arch/x86_64/guest/cr.h"
 #include "arch/x86_64/hvm.h"
 #include "arch/x86_64/svm/insn_len.h"
 #include "arch/x86_64/svm/svm.h"
 
 #define FETCH_STEPS 4u
+#define FETCH_NONE  1u /* no page begins there */
 
 /*
  * The translation of the page that an instruction was last fetched from. It is
@@ -15,9 +17,8 @@
  * holds what it held, and no p2m entry of the space has lost anything.
  */
 struct svm_fetch {
-	bool valid;
+	uint64_t page, cr3;  /* linear page, table root; FETCH_NONE: nothing is remembered */
 	uint64_t generation; /* of the space, when it was made */
-	uint64_t page, cr3;  /* linear page, table root */
 	const uint8_t *code; /* the page */
 	unsigned steps;      /* guest table entries on the way, 8 bytes each */
 	const uint64_t *entry[FETCH_STEPS];
@@ -61,7 +62,15 @@ struct svm_machine {
 extern struct svm_machine svm_machine;
 
 /* The mode of the code that v runs: 16, 32 or 64. */
-unsigned svm_code_bits(const struct hvm_vcpu *v);
+static inline unsigned svm_code_bits(const struct hvm_vcpu *v)
+{
+	const struct vmcb *b = v->svm->vmcb;
+
+	if ((b->efer & EFER_LMA) && (b->cs.attributes & SEG_ATTR_L))
+		return 64;
+	return b->cs.attributes & SEG_ATTR_DB ? 32 : 16;
+}
+
 uint64_t svm_guest_cr0(const struct hvm_vcpu *v);
 
 /* svm_run.c */
@@ -88,7 +97,7 @@ uint32_t svm_fetch_quick(struct hvm_vcpu *v);
 bool svm_fetch_operand(struct hvm_vcpu *v, unsigned segment, uint64_t offset, uint16_t *value);
 static inline void svm_fetch_forget(struct svm_vcpu *s)
 {
-	s->fetch.valid = false;
+	s->fetch.page = FETCH_NONE;
 }
 
 /* svm_insn.c: complete an exit that needs the instruction. */
