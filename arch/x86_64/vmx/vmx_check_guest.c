@@ -368,7 +368,7 @@ RULE(smi_outside_smm)
 RULE(smi_in_smm)
 {
 	(void)arg;
-	return !entry(s, ENTRY_CTL_SMM) || blocked(s, BLOCKING_SMI);
+	return !s->in_smm || !entry(s, ENTRY_CTL_SMM) || blocked(s, BLOCKING_SMI);
 }
 
 /* Some CPUs only; injecting an NMI behind STI is never needed, so always checked. */
