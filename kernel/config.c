@@ -6,7 +6,7 @@
  *	value   = "text" | 'text' | decimal number
  *	comment = # to the end of the line
  *
- * A domain's block begins with its `name`. The keys are in config_keys.h. A
+ * A domain's block begins with its `name`. The keys are in config_keys.def. A
  * line with a mistake is reported and skipped; its block is left out.
  *
  * tools/pack does the same in Python when an image is built, from the same list
@@ -34,7 +34,7 @@ struct key {
 #define CONFIG_NUMBER(k, f, least, most) {#k, KEY_NUMBER, least, most, FIELD(f)},
 #define CONFIG_FLAG(k)                   {#k, KEY_FLAG, 0, 1, FIELD(k)},
 static const struct key keys[] = {
-#include "kernel/config_keys.h"
+#include "kernel/config_keys.def"
 };
 #undef CONFIG_NAME
 #undef CONFIG_FILE
@@ -42,7 +42,7 @@ static const struct key keys[] = {
 #undef CONFIG_NUMBER
 #undef CONFIG_FLAG
 
-/* The lengths in config_keys.h fit the fields. */
+/* The lengths in config_keys.def fit the fields. */
 ASSERT_STATIC(sizeof(((struct domain_config *)0)->name) == 31 + 1);
 ASSERT_STATIC(sizeof(((struct domain_config *)0)->share_group) == 31 + 1);
 ASSERT_STATIC(sizeof(((struct domain_config *)0)->kernel) == 63 + 1);
