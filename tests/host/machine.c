@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* See machine.h. Weak, so that a test may have its own of any of these. */
+#include <stdlib.h>
+#include <string.h>
+#include "mm/env.h"
+#include "tests/host/machine.h"
+
+#define weak __attribute__((weak))
+
+uint64_t host_now_ns[HOST_MAX_CPUS];
+uint64_t host_timer_ns[HOST_MAX_CPUS];
+unsigned host_cpus = 1;
+char host_console[65536];
+static size_t console_used;
+
+void host_machine_reset(unsigned cpus)
+{
+	memset(host_now_ns, 0, sizeof(host_now_ns));
+	memset(host_timer_ns, 0xff, sizeof(host_timer_ns));
+	host_cpus = cpus;
+	console_used = 0;
+	host_console[0] = '\0';
+}
+
+weak unsigned machine_cpu(void)
+{
+	return env_cpu();
+}
+
+weak unsigned machine_cpus(void)
+{
+	return host_cpus;
+}
+
+weak void machine_kick(unsigned cpu)
+{
+	env_kick(cpu);
+}
+
+weak void machine_relax(void)
+{
+}
+
+weak void machine_irq_window(void)
+{
+}
+
+/* Asleep until the timer rings. */
+weak void machine_idle(void)
+{
+	uint64_t *now = &host_now_ns[machine_cpu()], timer = host_timer_ns[machine_cpu()];
+
+	if (timer != UINT64_MAX && timer > *now)
+		*now = timer;
+}
+
+weak uint64_t machine_ns(void)
+{
+	return host_now_ns[machine_cpu()];
+}
+
+weak uint64_t machine_tsc(void)
+{
+	return machine_ns() * (HOST_TSC_HZ / 1000000000);
+}
+
+weak uint64_t machine_tsc_hz(void)
+{
+	return HOST_TSC_HZ;
+}
+
+weak uint64_t machine_wallclock_s(void)
+{
+	return 1700000000 + machine_ns() / 1000000000;
+}
+
+weak void machine_timer(uint64_t deadline_ns)
+{
+	host_timer_ns[machine_cpu()] = deadline_ns;
+}
+
+weak void machine_putc(char c)
+{
+	if (console_used + 1 < sizeof(host_console)) {
+		host_console[console_used++] = c;
+		host_console[console_used] = '\0';
+	}
+}
+
+weak int machine_getc(void)
+{
+	return -1;
+}
+
+weak void machine_reboot(void)
+{
+	exit(2);
+}
+
+weak void machine_poweroff(void)
+{
+	exit(2);
+}
+
+weak uint64_t machine_random(void)
+{
+	return env_random();
+}
+
+weak const char *machine_symbol(uint64_t address)
+{
+	(void)address;
+	return "?";
+}
+
+weak void machine_hwinfo(void (*line)(const char *text))
+{
+	line("a machine of the native tests");
+}

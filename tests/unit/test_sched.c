@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scheduler with a clock that the test turns: each CPU has its own time,
+ * and the CPU that is behind takes the next turn of its loop.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "kernel/sched.h"
+#include "tests/host/env.h"
+#include "tests/host/fake_hvm.h"
+#include "tests/host/machine.h"
+
+#define MS      UINT64_C(1000000)
+#define SECONDS UINT64_C(1000000000)
+
+/* What a guest does when it runs. */
+struct behaviour {
+	bool sleeps; /* runs for run_ns, then HLT until its timer rings after nap_ns */
+	uint64_t run_ns, nap_ns;
+};
+
+/* Of the one sleeper: when it wanted to run, and how late it did at worst. */
+static uint64_t due_ns, late_ns;
+
+static const struct behaviour busy = {.sleeps = false};
+
+/* A busy guest runs until the CPU's timer interrupts it, be its interrupts on or off. */
+static void run_busy(struct vmexit *x)
+{
+	unsigned cpu = machine_cpu();
+
+	if (host_timer_ns[cpu] > host_now_ns[cpu])
+		host_now_ns[cpu] = host_timer_ns[cpu];
+	host_now_ns[cpu] += 1000; /* the exit's own time */
+	*x = (struct vmexit){.kind = EXIT_INTERRUPT};
+}
+
+static void run(struct vcpu *v, struct vmexit *x)
+{
+	const struct behaviour *b = fake_of(&v->hv)->data;
+
+	if (!b->sleeps) {
+		run_busy(x);
+		return;
+	}
+	if (due_ns && machine_ns() > due_ns && machine_ns() - due_ns > late_ns)
+		late_ns = machine_ns() - due_ns;
+	host_now_ns[machine_cpu()] += b->run_ns;
+	due_ns = machine_ns() + b->nap_ns;
+	timer_set(v, machine_ns() + b->nap_ns);
+	v->info[0] = 0; /* the guest has seen its events */
+	v->domain->shared_info[2048] = 0;
+	*x = (struct vmexit){.kind = EXIT_HLT, .length = 1};
+}
+
+static struct domain *guest(domid_t id, const struct behaviour *b)
+{
+	struct domain *d = fake_domain(id, 16, 1);
+	struct vcpu *v = d->vcpus[0];
+
+	fake_of(&v->hv)->data = (void *)(uintptr_t)b;
+	v->hv.regs.rflags = 1u << 9;
+	v->virq_port[0] = 1;
+	d->evtchn[1] = (struct evtchn){.state = EVTCHN_VIRQ};
+	v->initialised = true;
+	vcpu_start(v);
+	return d;
+}
+
+/* Always the CPU whose clock is behind takes a turn. */
+static void simulate(uint64_t until_ns)
+{
+	for (;;) {
+		unsigned behind = 0;
+
+		for (unsigned i = 1; i < host_cpus; i++)
+			if (host_now_ns[i] < host_now_ns[behind])
+				behind = i;
+		if (host_now_ns[behind] >= until_ns)
+			return;
+		host_set_cpu(behind);
+		sched_turn();
+	}
+}
+
+static void stop(struct domain **d, unsigned n)
+{
+	host_set_cpu(0);
+	for (unsigned i = 0; i < n; i++)
+		fake_domain_free(d[i]);
+	fake_stop();
+}
+
+/*
+ * Four equal busy guests on two CPUs beside one that spins with interrupts off:
+ * over ten seconds each of the four is within 3 % of their mean, and the spinner
+ * gets no more than they do.
+ */
+static void test_fair(void **state)
+{
+	struct domain *d[5];
+	uint64_t mean = 0;
+
+	(void)state;
+	fake_start(2);
+	fake_run = run;
+	for (unsigned i = 0; i < 5; i++)
+		d[i] = guest((domid_t)(i + 1), &busy);
+	simulate(10 * SECONDS);
+	for (unsigned i = 0; i < 4; i++)
+		mean += d[i]->vcpus[0]->ran_ns / 4;
+	assert_true(mean > 39 * SECONDS / 10);
+	for (unsigned i = 0; i < 5; i++) {
+		uint64_t ran = d[i]->vcpus[0]->ran_ns;
+
+		assert_true(ran > mean - mean * 3 / 100);
+		assert_true(ran < mean + mean * 3 / 100);
+	}
+	stop(d, 5);
+}
+
+/* A guest that wakes from a sleep gets a CPU within two slices, though all are taken. */
+static void test_wakes_soon(void **state)
+{
+	static const struct behaviour naps = {.sleeps = true, .run_ns = 100000, .nap_ns = 7 * MS};
+	struct domain *d[6];
+
+	(void)state;
+	fake_start(2);
+	fake_run = run;
+	due_ns = 0;
+	for (unsigned i = 0; i < 5; i++)
+		d[i] = guest((domid_t)(i + 1), &busy);
+	d[5] = guest(6, &naps);
+	simulate(SECONDS); /* at the start all are equally new: first come, first served */
+	late_ns = 0;
+	simulate(5 * SECONDS);
+	assert_true(d[5]->vcpus[0]->exits[EXIT_HLT] > 200);
+	assert_true(late_ns > 0 && late_ns <= 2 * SCHED_SLICE_NS);
+	stop(d, 6);
+}
+
+/* Sleeping earns no credit: after a second's sleep a busy guest does not starve the others. */
+static void test_no_credit(void **state)
+{
+	static const struct behaviour long_nap = {
+	    .sleeps = true, .run_ns = 1000, .nap_ns = SECONDS};
+	struct domain *d[2];
+	uint64_t before[2];
+
+	(void)state;
+	fake_start(1);
+	fake_run = run;
+	d[0] = guest(1, &busy);
+	d[1] = guest(2, &long_nap);
+	simulate(3 * SECONDS);
+	fake_of(&d[1]->vcpus[0]->hv)->data = (void *)(uintptr_t)&busy;
+	before[0] = d[0]->vcpus[0]->ran_ns;
+	simulate(6 * SECONDS);
+	assert_true(d[0]->vcpus[0]->ran_ns - before[0] > SECONDS);
+	stop(d, 2);
+}
+
+/* With nothing to run a CPU sleeps; a vCPU that becomes runnable takes it. */
+static void test_idle(void **state)
+{
+	struct domain *d[1];
+
+	(void)state;
+	fake_start(2);
+	fake_run = run;
+	simulate(100 * MS);
+	d[0] = guest(1, &busy);
+	simulate(200 * MS);
+	assert_true(d[0]->vcpus[0]->ran_ns > 60 * MS);
+	assert_true(sched_cpu_stats(0).idle_ns > 60 * MS);
+	stop(d, 1);
+}
+
+/* A paused domain does not run; unpaused, it goes on. */
+static void test_pause(void **state)
+{
+	struct domain *d[1];
+	uint64_t ran;
+
+	(void)state;
+	fake_start(1);
+	fake_run = run;
+	d[0] = guest(1, &busy);
+	simulate(100 * MS);
+	ran = d[0]->vcpus[0]->ran_ns;
+	assert_true(ran > 0);
+	domain_pause(d[0]);
+	simulate(200 * MS);
+	assert_int_equal(d[0]->vcpus[0]->ran_ns, ran);
+	domain_unpause(d[0]);
+	simulate(300 * MS);
+	assert_true(d[0]->vcpus[0]->ran_ns > ran);
+	stop(d, 1);
+}
+
+static void count(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+/* With one CPU, the world is stopped at once; and the line for memory is first come, first served.
+ */
+static void test_memory_line(void **state)
+{
+	struct domain *d[3];
+	unsigned calls = 0;
+
+	(void)state;
+	fake_start(1);
+	for (unsigned i = 0; i < 3; i++)
+		d[i] = guest((domid_t)(i + 1), &busy);
+	for (unsigned i = 0; i < 3; i++)
+		vcpu_wait_memory(d[i]->vcpus[0]);
+	vcpu_wake_memory_waiters();
+	assert_int_equal(d[0]->vcpus[0]->state, VCPU_RUNNABLE);
+	assert_int_equal(d[1]->vcpus[0]->state, VCPU_MEMORY);
+	/* It finds nothing and waits again: its place is still the first. */
+	vcpu_wait_memory(d[0]->vcpus[0]);
+	vcpu_wake_memory_waiters();
+	assert_int_equal(d[0]->vcpus[0]->state, VCPU_RUNNABLE);
+	assert_int_equal(d[1]->vcpus[0]->state, VCPU_MEMORY);
+	/* It got its frame: the next is woken. */
+	vcpu_got_memory(d[0]->vcpus[0]);
+	assert_int_equal(d[1]->vcpus[0]->state, VCPU_RUNNABLE);
+	assert_int_equal(d[2]->vcpus[0]->state, VCPU_MEMORY);
+	sched_stopped(count, &calls);
+	assert_int_equal(calls, 1);
+	stop(d, 3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_fair),      cmocka_unit_test(test_wakes_soon),
+	    cmocka_unit_test(test_no_credit), cmocka_unit_test(test_idle),
+	    cmocka_unit_test(test_pause),     cmocka_unit_test(test_memory_line),
+	};
+
+	return cmocka_run_group_tests_name("sched", tests, NULL, NULL);
+}
