@@ -12,269 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/abi/quire.h"
-#include "kernel/bundle.h"
-#include "kernel/log.h"
-#include "kernel/monitor.h"
-#include "mm/scan.h"
-
-/* ---- the machine ---- */
-
-static char heard[1 << 16];
-static size_t heard_bytes;
-static const char *typing = "";
-static uint64_t now_ns;
-static jmp_buf *powered_off;
-
-void machine_putc(char c)
-{
-	heard[heard_bytes++] = c;
-	heard[heard_bytes] = '\0';
-}
-
-int machine_getc(void)
-{
-	return *typing ? (unsigned char)*typing++ : -1;
-}
-
-uint64_t machine_ns(void)
-{
-	return now_ns;
-}
-
-unsigned machine_cpus(void)
-{
-	return 2;
-}
-
-uint64_t machine_tsc_hz(void)
-{
-	return 1000000000;
-}
-
-void machine_reboot(void)
-{
-	longjmp(*powered_off, 2);
-}
-
-void machine_poweroff(void)
-{
-	longjmp(*powered_off, 1);
-}
-
-void machine_hwinfo(void (*line)(const char *text))
-{
-	line("cpu: made up");
-}
-
-void env_relax(void)
-{
-}
-
-void env_panic(const char *fmt, ...)
-{
-	fail_msg("panic: %s", fmt);
-	abort();
-}
-
-static const struct hvm_ops back_end = {.name = "none such"};
-const struct hvm_ops *hvm = &back_end;
-
-/* ---- domains ---- */
-
-static struct domain domains[MAX_DOMAINS];
-static const char *refused, *create_fails;
-static struct domain_config created;
-
-struct domain *domain_find(domid_t id)
-{
-	return id < MAX_DOMAINS && domains[id].used ? &domains[id] : NULL;
-}
-
-struct domain *domain_find_name(const char *name)
-{
-	for (unsigned i = 1; i < MAX_DOMAINS; i++)
-		if (domains[i].used &&
-		    (!strcmp(domains[i].name, name) || (unsigned)atoi(name) == i))
-			return &domains[i];
-	return NULL;
-}
-
-void domain_each(void (*f)(struct domain *d, void *arg), void *arg)
-{
-	for (unsigned i = 1; i < MAX_DOMAINS; i++)
-		if (domains[i].used)
-			f(&domains[i], arg);
-}
-
-static struct domain *new_domain(unsigned id, const char *name)
-{
-	struct domain *d = &domains[id];
-
-	memset(d, 0, sizeof(*d));
-	d->used = true;
-	d->id = (domid_t)id;
-	strcpy(d->name, name);
-	d->shutdown = SHUTDOWN_NONE;
-	d->space.memory_pages = 64 * 256;
-	d->space.max_pages = 128 * 256;
-	d->space.min_pages = 16 * 256;
-	d->config.maxmem_mib = 128;
-	d->control_port = 5;
-	return d;
-}
-
-struct domain *domain_create(const struct domain_config *c, char *why, size_t why_bytes)
-{
-	created = *c;
-	if (!create_fails)
-		return new_domain(9, c->name);
-	snprintf(why, why_bytes, "%s", create_fails);
-	return NULL;
-}
-
-void domain_destroy(struct domain *d)
-{
-	d->used = false;
-}
-
-void domain_pause(struct domain *d)
-{
-	d->paused = true;
-}
-
-void domain_unpause(struct domain *d)
-{
-	d->paused = false;
-}
-
-void domain_set_target(struct domain *d, uint64_t pages)
-{
-	d->target_pages = pages;
-}
-
-void domain_request_shutdown(struct domain *d, uint32_t request)
-{
-	d->shutdown_request = request;
-}
-
-const char *domain_shutdown_name(enum shutdown_code code)
-{
-	return code == SHUTDOWN_CRASH_ ? "crash" : "poweroff";
-}
-
-const char *startup_refused(void)
-{
-	return refused;
-}
-
-const char *bundle_name(unsigned i)
-{
-	return i == 0 ? "hello.elf" : NULL;
-}
-
-bool bundle_find(const char *name, const void **data, uint64_t *bytes)
-{
-	*data = name;
-	*bytes = 0;
-	return !strcmp(name, "hello.elf");
-}
-
-/* ---- memory ---- */
-
-static struct audit_report audit;
-static unsigned stopped, settle_left;
-static bool scan_is_on = true;
-/* Guest frames 0x10 .. 0x17 and 0x100: a private stretch, a gap, two of one constant, a pinned one.
- */
-static struct p2m_view view_of(uint64_t gfn)
-{
-	struct p2m_view v = {.type = P2M_NONE};
-
-	if (gfn >= 0x10 && gfn < 0x13)
-		v = (struct p2m_view){.type = P2M_PRIVATE, .mfn = MFN(0x500 + gfn)};
-	else if (gfn == 0x13)
-		v = (struct p2m_view){.type = P2M_PRIVATE, .mfn = MFN(0x700)};
-	else if (gfn >= 0x15 && gfn < 0x17)
-		v = (struct p2m_view){.type = P2M_ZERO, .mfn = MFN(2)};
-	else if (gfn == 0x17)
-		v = (struct p2m_view){.type = P2M_PRIVATE, .mfn = MFN(0x17), .pinned = true};
-	else if (gfn == 0x100)
-		v = (struct p2m_view){.type = P2M_SHARED, .mfn = MFN(0x18), .guest_table = true};
-	return v;
-}
-
-struct p2m_view p2m_lookup(struct space *s, gfn_t gfn)
-{
-	(void)s;
-	return view_of(gfn.n);
-}
-
-gfn_t p2m_next(struct space *s, gfn_t from)
-{
-	(void)s;
-	for (uint64_t g = from.n; g <= 0x100; g++)
-		if (view_of(g).type != P2M_NONE)
-			return GFN(g);
-	return GFN(GFN_LIMIT);
-}
-
-struct mm_stats mm_stats(void)
-{
-	return (struct mm_stats){.frames_free = 100 * 256, .pages_saved = 7, .pages_shared = 3};
-}
-
-struct space_stats space_stats(struct space *s)
-{
-	(void)s;
-	return (struct space_stats){.private_pages = 384};
-}
-
-struct share_split share_split(void)
-{
-	return (struct share_split){.zero = 1, .ones = 2, .self = 3, .inter = 1};
-}
-
-uint64_t share_part(struct space *s)
-{
-	(void)s;
-	return UINT64_C(3) << 31; /* one and a half */
-}
-
-struct audit_report mm_audit(void)
-{
-	assert_int_equal(stopped, 1);
-	return audit;
-}
-
-void scan_settle_begin(void)
-{
-	settle_left = 3;
-}
-
-bool scan_settle_step(uint64_t pages)
-{
-	(void)pages;
-	now_ns += 5000000;
-	return --settle_left == 0;
-}
-
-void sched_set_scan(bool on)
-{
-	scan_is_on = on;
-}
-
-bool sched_scan_on(void)
-{
-	return scan_is_on;
-}
-
-void sched_stopped(void (*work)(void *arg), void *arg)
-{
-	stopped++;
-	work(arg);
-	stopped--;
-}
+#include "tests/unit/monitor_world.h"
 
 /* ---- a session ---- */
 
@@ -341,27 +79,27 @@ static void a_command_from_end_to_end(void **state)
 static void mistakes_are_explained(void **state)
 {
 	static const char *const rows[][2] = {
-	    {"lits\r", "There is no command `lits`; did you mean `list`?\n@quire done status=1 "
-             "command=lits\n"},
-	    {"xyzzy\r",	                    "There is no command `xyzzy`; `help` lists them.\n"},
-	    {"he\r",	                       "did you mean `help`?"},
+	    {"lits\r",	                     "There is no command `lits`; did you mean `list`?\n@quire done status=1 "
+	               "command=lits\n"	                                               },
+	    {"xyzzy\r",	                    "There is no command `xyzzy`; `help` lists them.\n"              },
+	    {"he\r",	                       "did you mean `help`?"	                                   },
 	    {"pause\r",
-	     "usage: pause DOMAIN\n   eg: pause fill\n@quire done status=1 command=pause\n"},
-	    {"pause a b\r",                        "usage: pause DOMAIN\n"},
+	     "usage: pause DOMAIN\n   eg: pause fill\n@quire done status=1 command=pause\n"                         },
+	    {"pause a b\r",                        "usage: pause DOMAIN\n"                                          },
 	    {"pause nobody\r",                     "pause: there is no domain `nobody`; there are web (1), db (2)\n"},
 	    {"mem-set web 999999\r",
 	     "mem-set: web may have 16 MiB (its guaranteed `min`) to 128 MiB (its "
-	     "`maxmem`), so not 999999; it has 64 now\n"},
-	    {"mem-set web 15\r",                   "so not 15"},
-	    {"mem-set web 99999999999999999999\r", "must be a number"},
-	    {"mem-set web -1\r",                   "mem-set: the memory in MiB must be a number, not `-1`\n"},
-	    {"mem-max web 129\r",                  "mem-max: web was made with maxmem=128"},
-	    {"mem-max web 63\r",                   "mem-max: web has 64 MiB now; `mem-set web 63` first\n"},
-	    {"scan perhaps\r",                     "scan: `on` or `off`, not `perhaps`\n"},
-	    {"shutdown web now\r",                 "shutdown: `now`: only `reboot` may stand there\n"},
-	    {"create name=x\r",                    "create: domain \"x\" has no `kernel`\n"},
-	    {"create name=x colour=red\r",         "create: there is no key `colour`\n"},
-	    {"help lits\r",                        "help: there is no command `lits`; did you mean `list`?\n"},
+	     "`maxmem`), so not 999999; it has 64 now\n"	                                                    },
+	    {"mem-set web 15\r",                   "so not 15"	                                              },
+	    {"mem-set web 99999999999999999999\r", "must be a number"                                               },
+	    {"mem-set web -1\r",                   "mem-set: the memory in MiB must be a number, not `-1`\n"        },
+	    {"mem-max web 129\r",                  "mem-max: web was made with maxmem=128"                          },
+	    {"mem-max web 63\r",                   "mem-max: web has 64 MiB now; `mem-set web 63` first\n"          },
+	    {"scan perhaps\r",                     "scan: `on` or `off`, not `perhaps`\n"                           },
+	    {"shutdown web now\r",                 "shutdown: `now`: only `reboot` may stand there\n"               },
+	    {"create name=x\r",                    "create: domain \"x\" has no `kernel`\n"                         },
+	    {"create name=x colour=red\r",         "create: there is no key `colour`\n"                             },
+	    {"help lits\r",                        "help: there is no command `lits`; did you mean `list`?\n"       },
 	};
 
 	(void)state;

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The world that test_monitor.c makes up around the monitor: machine, domains
+ * and memory. Definitions, as only that test includes it.
+ */
+#ifndef TESTS_UNIT_MONITOR_WORLD_H
+#define TESTS_UNIT_MONITOR_WORLD_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel/abi/quire.h"
+#include "kernel/bundle.h"
+#include "kernel/log.h"
+#include "kernel/monitor.h"
+#include "mm/scan.h"
+
+/* ---- the machine ---- */
+
+static char heard[1 << 16];
+static size_t heard_bytes;
+static const char *typing = "";
+static uint64_t now_ns;
+static jmp_buf *powered_off;
+
+void machine_putc(char c)
+{
+	heard[heard_bytes++] = c;
+	heard[heard_bytes] = '\0';
+}
+
+int machine_getc(void)
+{
+	return *typing ? (unsigned char)*typing++ : -1;
+}
+
+uint64_t machine_ns(void)
+{
+	return now_ns;
+}
+
+unsigned machine_cpus(void)
+{
+	return 2;
+}
+
+uint64_t machine_tsc_hz(void)
+{
+	return 1000000000;
+}
+
+void machine_reboot(void)
+{
+	longjmp(*powered_off, 2);
+}
+
+void machine_poweroff(void)
+{
+	longjmp(*powered_off, 1);
+}
+
+void machine_hwinfo(void (*line)(const char *text))
+{
+	line("cpu: made up");
+}
+
+void env_relax(void)
+{
+}
+
+void env_panic(const char *fmt, ...)
+{
+	fail_msg("panic: %s", fmt);
+	abort();
+}
+
+static const struct hvm_ops back_end = {.name = "none such"};
+const struct hvm_ops *hvm = &back_end;
+
+/* ---- domains ---- */
+
+static struct domain domains[MAX_DOMAINS];
+static const char *refused, *create_fails;
+static struct domain_config created;
+
+struct domain *domain_find(domid_t id)
+{
+	return id < MAX_DOMAINS && domains[id].used ? &domains[id] : NULL;
+}
+
+struct domain *domain_find_name(const char *name)
+{
+	for (unsigned i = 1; i < MAX_DOMAINS; i++)
+		if (domains[i].used &&
+		    (!strcmp(domains[i].name, name) || (unsigned)atoi(name) == i))
+			return &domains[i];
+	return NULL;
+}
+
+void domain_each(void (*f)(struct domain *d, void *arg), void *arg)
+{
+	for (unsigned i = 1; i < MAX_DOMAINS; i++)
+		if (domains[i].used)
+			f(&domains[i], arg);
+}
+
+static struct domain *new_domain(unsigned id, const char *name)
+{
+	struct domain *d = &domains[id];
+
+	memset(d, 0, sizeof(*d));
+	d->used = true;
+	d->id = (domid_t)id;
+	strcpy(d->name, name);
+	d->shutdown = SHUTDOWN_NONE;
+	d->space.memory_pages = 64 * 256;
+	d->space.max_pages = 128 * 256;
+	d->space.min_pages = 16 * 256;
+	d->config.maxmem_mib = 128;
+	d->control_port = 5;
+	return d;
+}
+
+struct domain *domain_create(const struct domain_config *c, char *why, size_t why_bytes)
+{
+	created = *c;
+	if (!create_fails)
+		return new_domain(9, c->name);
+	snprintf(why, why_bytes, "%s", create_fails);
+	return NULL;
+}
+
+void domain_destroy(struct domain *d)
+{
+	d->used = false;
+}
+
+void domain_pause(struct domain *d)
+{
+	d->paused = true;
+}
+
+void domain_unpause(struct domain *d)
+{
+	d->paused = false;
+}
+
+void domain_set_target(struct domain *d, uint64_t pages)
+{
+	d->target_pages = pages;
+}
+
+void domain_request_shutdown(struct domain *d, uint32_t request)
+{
+	d->shutdown_request = request;
+}
+
+const char *domain_shutdown_name(enum shutdown_code code)
+{
+	return code == SHUTDOWN_CRASH_ ? "crash" : "poweroff";
+}
+
+const char *startup_refused(void)
+{
+	return refused;
+}
+
+const char *bundle_name(unsigned i)
+{
+	return i == 0 ? "hello.elf" : NULL;
+}
+
+bool bundle_find(const char *name, const void **data, uint64_t *bytes)
+{
+	*data = name;
+	*bytes = 0;
+	return !strcmp(name, "hello.elf");
+}
+
+/* ---- memory ---- */
+
+static struct audit_report audit;
+static unsigned stopped, settle_left;
+static bool scan_is_on = true;
+/* Guest frames 0x10 .. 0x17 and 0x100: a private stretch, a gap, two of one constant, a pinned one.
+ */
+static struct p2m_view view_of(uint64_t gfn)
+{
+	struct p2m_view v = {.type = P2M_NONE};
+
+	if (gfn >= 0x10 && gfn < 0x13)
+		v = (struct p2m_view){.type = P2M_PRIVATE, .mfn = MFN(0x500 + gfn)};
+	else if (gfn == 0x13)
+		v = (struct p2m_view){.type = P2M_PRIVATE, .mfn = MFN(0x700)};
+	else if (gfn >= 0x15 && gfn < 0x17)
+		v = (struct p2m_view){.type = P2M_ZERO, .mfn = MFN(2)};
+	else if (gfn == 0x17)
+		v = (struct p2m_view){.type = P2M_PRIVATE, .mfn = MFN(0x17), .pinned = true};
+	else if (gfn == 0x100)
+		v = (struct p2m_view){.type = P2M_SHARED, .mfn = MFN(0x18), .guest_table = true};
+	return v;
+}
+
+struct p2m_view p2m_lookup(struct space *s, gfn_t gfn)
+{
+	(void)s;
+	return view_of(gfn.n);
+}
+
+gfn_t p2m_next(struct space *s, gfn_t from)
+{
+	(void)s;
+	for (uint64_t g = from.n; g <= 0x100; g++)
+		if (view_of(g).type != P2M_NONE)
+			return GFN(g);
+	return GFN(GFN_LIMIT);
+}
+
+struct mm_stats mm_stats(void)
+{
+	return (struct mm_stats){.frames_free = 100 * 256, .pages_saved = 7, .pages_shared = 3};
+}
+
+struct space_stats space_stats(struct space *s)
+{
+	(void)s;
+	return (struct space_stats){.private_pages = 384};
+}
+
+struct share_split share_split(void)
+{
+	return (struct share_split){.zero = 1, .ones = 2, .self = 3, .inter = 1};
+}
+
+uint64_t share_part(struct space *s)
+{
+	(void)s;
+	return UINT64_C(3) << 31; /* one and a half */
+}
+
+struct audit_report mm_audit(void)
+{
+	assert_int_equal(stopped, 1);
+	return audit;
+}
+
+void scan_settle_begin(void)
+{
+	settle_left = 3;
+}
+
+bool scan_settle_step(uint64_t pages)
+{
+	(void)pages;
+	now_ns += 5000000;
+	return --settle_left == 0;
+}
+
+void sched_set_scan(bool on)
+{
+	scan_is_on = on;
+}
+
+bool sched_scan_on(void)
+{
+	return scan_is_on;
+}
+
+void sched_stopped(void (*work)(void *arg), void *arg)
+{
+	stopped++;
+	work(arg);
+	stopped--;
+}
+
+#endif
