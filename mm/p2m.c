@@ -26,54 +26,67 @@ static uint64_t *p2m_entry_in(mfn_t table, gfn_t gfn, unsigned level)
 	return (uint64_t *)env_frame(table) + p2m_index(gfn, level);
 }
 
-struct p2m_slot p2m_find(struct space *s, gfn_t gfn)
+/* The lowest entry over gfn that there is: a leaf, one at level 1, or one with no table below. */
+static struct p2m_slot p2m_descend(struct space *s, gfn_t gfn)
 {
 	const struct pte_format *f = mm.format;
 	unsigned level = f->levels;
 	uint64_t *e = p2m_entry_in(s->root, gfn, level);
 
-	while (level > 1) {
+	for (; level > 1; level--) {
 		uint64_t v = p2m_entry_get(e);
-		enum pte_kind kind = f->kind(v, level);
 
-		if (kind == PTE_LEAF)
-			return (struct p2m_slot){e, level};
-		if (kind != PTE_TABLE)
-			return (struct p2m_slot){NULL, level};
+		if (f->kind(v, level) != PTE_TABLE)
+			break;
 		e = p2m_entry_in(f->frame(v, level), gfn, level - 1);
-		level--;
 	}
-	return (struct p2m_slot){e, 1};
+	return (struct p2m_slot){e, level};
 }
 
-/* The first non-empty entry of a level-1 table at or after gfn, or the gfn after the table. */
-static gfn_t p2m_next_in_table(const uint64_t *e, gfn_t gfn, bool *found)
+struct p2m_slot p2m_find(struct space *s, gfn_t gfn)
 {
-	for (unsigned i = p2m_index(gfn, 1); i < LARGE_PAGES; i++, gfn.n++)
-		if (p2m_entry_get(e++)) {
-			*found = true;
+	struct p2m_slot p = p2m_descend(s, gfn);
+
+	if (p.level > 1 && mm.format->kind(p2m_entry_get(p.entry), p.level) != PTE_LEAF)
+		p.entry = NULL;
+	return p;
+}
+
+/* Whether there is something at, or below, this entry. */
+static bool p2m_leads_on(uint64_t v, unsigned level)
+{
+	enum pte_kind kind;
+
+	if (!v || level == 1)
+		return v;
+	kind = mm.format->kind(v, level);
+	return kind == PTE_TABLE || kind == PTE_LEAF;
+}
+
+/* The first entry of p's table, from that of gfn on, which leads on: returns its gfn, and
+ * makes p->entry it; or the gfn after the table, and NULL. */
+static gfn_t p2m_next_in_table(struct p2m_slot *p, gfn_t gfn)
+{
+	uint64_t span = UINT64_C(1) << (9 * (p->level - 1));
+
+	for (unsigned i = p2m_index(gfn, p->level); i < LARGE_PAGES; i++, p->entry++) {
+		if (p2m_leads_on(p2m_entry_get(p->entry), p->level))
 			return gfn;
-		}
+		gfn.n = align_down(gfn.n, span) + span;
+	}
+	p->entry = NULL;
 	return gfn;
 }
 
 gfn_t p2m_next_locked(struct space *s, gfn_t gfn)
 {
 	while (gfn.n < GFN_LIMIT) {
-		struct p2m_slot p = p2m_find(s, gfn);
-		bool found = false;
+		struct p2m_slot p = p2m_descend(s, gfn);
 
-		if (p.entry && p.level > 1)
+		gfn = p2m_next_in_table(&p, gfn);
+		if (p.entry &&
+		    (p.level == 1 || mm.format->kind(p2m_entry_get(p.entry), p.level) == PTE_LEAF))
 			return gfn;
-		if (p.entry) {
-			gfn = p2m_next_in_table(p.entry, gfn, &found);
-			if (found)
-				return gfn;
-		} else { /* an empty entry at p.level: skip all that it covers */
-			uint64_t span = UINT64_C(1) << (9 * (p.level - 1));
-
-			gfn.n = align_down(gfn.n, span) + span;
-		}
 	}
 	return GFN(GFN_LIMIT);
 }

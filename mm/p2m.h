@@ -34,13 +34,8 @@ struct p2m_slot {
 
 struct p2m_slot p2m_find(struct space *s, gfn_t gfn);
 
-/* A remembered level-1 table, for loops over neighbouring gfns; good while the lock is held. */
-struct p2m_cursor {
-	uint64_t *table;
-	uint64_t index; /* gfn / 512 */
-};
-
-/* The level-1 entry of gfn, or NULL if there is no table or a large leaf (then p2m_find). */
+/* A p2m_cursor (mm/space.h) is good while the lock is held; s->near longer.
+ * The level-1 entry of gfn, or NULL if there is no table or a large leaf (then p2m_find). */
 static inline uint64_t *p2m_at(struct space *s, struct p2m_cursor *c, gfn_t gfn)
 {
 	if (!c->table || c->index != gfn.n / LARGE_PAGES) {

@@ -12,14 +12,12 @@
 #include "mm/p2m.h"
 #include "mm/fund.h"
 
-/* The small leaf of gfn, or NULL. */
+/* The small leaf of gfn, or NULL. A merge asks several times for the same one. */
 static uint64_t *leaf_small(struct space *s, gfn_t gfn)
 {
-	struct p2m_slot p = p2m_find(s, gfn);
+	uint64_t *e = p2m_at(s, &s->near, gfn);
 
-	if (!p.entry || p.level != 1 || pte_kind(p2m_entry_get(p.entry), 1) != PTE_LEAF)
-		return NULL;
-	return p.entry;
+	return e && pte_kind(p2m_entry_get(e), 1) == PTE_LEAF ? e : NULL;
 }
 
 static bool leaf_is_private(uint64_t v)

@@ -151,21 +151,39 @@ static bool scan_test_and_clear(struct scan_slice *w, uint64_t *entry)
 	return true;
 }
 
-static void scan_small(struct scan_slice *w, uint64_t *entry)
+/*
+ * Most pages are private, in the index and unchanged: told from one look at the entry
+ * and one at the frame record. (A soft entry has no address: that is frame 0, which is
+ * never private. Foreign leaves are left to scan_is_private: they may have no record.)
+ */
+static inline bool scan_is_known(uint64_t e)
+{
+	const uint16_t mask = 15u | FRAME_INDEXED | FRAME_STALE;
+	uint16_t bits;
+
+	if (e & mm.format->dirty_mask || !mm.format->dirty_mask || mm.format->sw(e))
+		return false;
+	bits = atomic_load_explicit(&frame_at(mm.format->frame(e, 1))->bits, memory_order_relaxed);
+	return (bits & mask) == (FRAME_PRIVATE | FRAME_INDEXED);
+}
+
+static inline void scan_small(struct scan_slice *w, uint64_t *entry)
 {
 	uint64_t e = p2m_entry_get(entry);
-	mfn_t mfn;
 
+	if (e) {
+		w->leaves++;
+		if (!scan_is_known(e) && scan_is_private(e, 1)) {
+			mfn_t mfn = mm.format->frame(e, 1);
+
+			if (scan_test_and_clear(w, entry))
+				scan_written(w, mfn);
+			else
+				scan_clean(w, w->gfn, mfn);
+		}
+	}
 	w->looked++;
 	w->budget--;
-	w->leaves += e != 0;
-	if (scan_is_private(e, 1)) {
-		mfn = mm.format->frame(e, 1);
-		if (scan_test_and_clear(w, entry))
-			scan_written(w, mfn);
-		else
-			scan_clean(w, w->gfn, mfn);
-	}
 	w->gfn.n++;
 }
 
@@ -257,8 +275,12 @@ static void scan_read(struct scan_slice *w)
 static bool scan_unchanged(struct scan_slice *w, const struct scan_page *p)
 {
 	const struct frame *f = frame_at(p->mfn);
-	struct p2m_slot slot = p2m_find(w->space, p->gfn);
-	uint64_t e = slot.entry ? p2m_entry_get(slot.entry) : 0;
+	struct p2m_slot slot = {p2m_at(w->space, &w->space->near, p->gfn), 1};
+	uint64_t e;
+
+	if (!slot.entry)
+		slot = p2m_find(w->space, p->gfn);
+	e = slot.entry ? p2m_entry_get(slot.entry) : 0;
 
 	return scan_is_private(e, slot.level) && !(e & mm.format->dirty_mask) &&
 	       mfn_eq(pte_frame(e, slot.level, p->gfn), p->mfn) && frame_kind(f) == FRAME_PRIVATE &&

@@ -63,6 +63,12 @@ struct space_pin {
 	uint32_t count;
 };
 
+/* A remembered level-1 table of the p2m, for work on neighbouring gfns (mm/p2m.h). */
+struct p2m_cursor {
+	uint64_t *table;
+	uint64_t index; /* gfn / 512 */
+};
+
 struct space {
 	domid_t domid;
 	uint16_t share_group;
@@ -75,6 +81,8 @@ struct space {
 
 	_Atomic uint64_t generation;         /* flush.c */
 	_Atomic uint64_t seen[ENV_MAX_CPUS]; /* the generation each CPU has flushed to */
+
+	struct p2m_cursor near; /* the last one used; forgotten when a table is released */
 
 	mfn_t table_pool; /* free page-table frames, linked through the frame table */
 	uint64_t table_pool_pages;
