@@ -190,10 +190,13 @@ void log_focus(domid_t id)
 void log_prompt(const char *text, size_t cursor)
 {
 	log_lock();
-	if (text)
+	if (text) {
 		prompt_change(text, cursor);
-	else
+	} else {
+		if (prompt_shown)
+			machine_putc('\n');
 		prompt_shown = false;
+	}
 	log_unlock();
 }
 

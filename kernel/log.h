@@ -34,7 +34,7 @@ void log_focus(domid_t id);
 /*
  * The line that the operator is typing, prompt included: a line that is logged
  * meanwhile is printed above it. `cursor` counts characters from its start.
- * NULL: no prompt is shown (a command runs).
+ * NULL: the line is ended, no prompt is shown from now on (a command runs).
  */
 void log_prompt(const char *text, size_t cursor);
 

@@ -19,10 +19,12 @@
 #define TYPED_AHEAD  128u
 #define BYTES_A_TURN 32u
 #define CTRL_C       3
+#define TURN_NS      UINT64_C(4000000) /* turns are some 10 ms apart */
 
 static struct lineedit edit;
 static struct run run;
 static bool running, started;
+static uint64_t turn_began;
 static char command[LINEEDIT_BYTES];                  /* the line, as typed */
 static char word_text[MONITOR_WORDS][LINEEDIT_BYTES]; /* its words */
 static unsigned char ahead[TYPED_AHEAD];              /* typed while a command ran */
@@ -226,7 +228,6 @@ static void begin(void)
 	memcpy(command, edit.text, sizeof(command));
 	lineedit_next(&edit);
 	log_prompt(NULL, 0);
-	log_print("\n");
 	split();
 	if (!run.words) {
 		prompt_show();
@@ -236,8 +237,14 @@ static void begin(void)
 	running = run.verb ? check_words() : unknown();
 }
 
+bool monitor_turn_over(void)
+{
+	return machine_ns() - turn_began >= TURN_NS;
+}
+
 static void turn(void)
 {
+	turn_began = machine_ns();
 	if (run.interrupted && !run.verb->keys) {
 		log_focus(0);
 		done(run.verb->name, 130); /* as a shell says of Ctrl-C */
@@ -258,7 +265,7 @@ struct completion {
 	size_t length;
 	char common[LINEEDIT_BYTES]; /* what all candidates begin with */
 	unsigned count;
-	bool print;
+	char listing[1024]; /* all candidates, as many as fit */
 };
 
 static void offer(struct completion *c, const char *candidate)
@@ -267,8 +274,9 @@ static void offer(struct completion *c, const char *candidate)
 
 	if (strncmp(candidate, c->start, c->length))
 		return;
-	if (c->print)
-		log_print("%s  ", candidate);
+	n = strlen(c->listing);
+	text_format(c->listing + n, sizeof(c->listing) - n, "%s  ", candidate);
+	n = 0;
 	if (c->count++ == 0) {
 		text_format(c->common, sizeof(c->common), "%s", candidate);
 		return;
@@ -315,10 +323,9 @@ static void complete(void)
 		lineedit_insert(&edit, more);
 	} else {
 		log_prompt(NULL, 0);
-		log_print("\n");
-		c.print = true;
+		c.listing[0] = '\0';
 		offer_all(&c, verbs);
-		log_print("\n");
+		log_print("%s\n", c.listing);
 	}
 	prompt_show();
 }
@@ -339,7 +346,6 @@ static void take(unsigned char c)
 		break;
 	case LINEEDIT_CANCEL:
 		log_prompt(NULL, 0);
-		log_print("^C\n");
 		prompt_show();
 		break;
 	case LINEEDIT_NONE:

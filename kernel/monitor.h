@@ -52,6 +52,8 @@ bool monitor_fail(struct run *r, const char *fmt, ...) printf_like(2, 3);
 struct domain *monitor_domain(struct run *r, const char *word);
 /* A decimal number; false after a complaint. */
 bool monitor_number(struct run *r, const char *word, const char *what, uint64_t *n);
+/* Enough for this turn: a slow serial line makes every line of output dear. */
+bool monitor_turn_over(void);
 /* Pages as MiB with one decimal: "12.5". */
 const char *monitor_mib(char buffer[24], uint64_t pages);
 void monitor_json(struct json *j); /* ends and prints it */

@@ -79,7 +79,7 @@ bool monitor_list(struct run *r)
 			list_one(r, d);
 		return true;
 	}
-	for (unsigned i = 0; i < MONITOR_SLICE; i++) {
+	for (unsigned i = 0; i < MONITOR_SLICE && !monitor_turn_over(); i++) {
 		d = monitor_after((domid_t)r->at[0]);
 		if (!d)
 			return true;
@@ -183,10 +183,12 @@ static void create_complain(void *arg, const char *sentence)
 /* Which kernels there are, for one who named another. */
 static void print_files(void)
 {
-	log_print("There are these files:");
-	for (unsigned i = 0; bundle_name(i); i++)
-		log_print(" %s", bundle_name(i));
-	log_print("\n");
+	char names[1024] = "";
+	size_t n = 0;
+
+	for (unsigned i = 0; bundle_name(i) && n < sizeof(names); i++)
+		n += (size_t)text_format(names + n, sizeof(names) - n, " %s", bundle_name(i));
+	log_print("There are these files:%s\n", names);
 }
 
 /* at[0]: how many of `count` were made */

@@ -89,17 +89,21 @@ static bool help_one(struct run *r, const char *name)
 	return true;
 }
 
+/* at[0]: the next verb */
 bool monitor_help(struct run *r)
 {
 	char usage[48];
 
 	if (r->words > 1)
 		return help_one(r, r->word[1]);
-	for (unsigned i = 0; i < monitor_nr_verbs; i++) {
-		text_format(usage, sizeof(usage), "%s %s", monitor_verbs[i].name,
-		            monitor_verbs[i].arguments);
-		log_print("  %-32s %s\n", usage, monitor_verbs[i].summary);
+	while (r->at[0] < monitor_nr_verbs && !monitor_turn_over()) {
+		const struct verb *v = &monitor_verbs[r->at[0]++];
+
+		text_format(usage, sizeof(usage), "%s %s", v->name, v->arguments);
+		log_print("  %-32s %s\n", usage, v->summary);
 	}
+	if (r->at[0] < monitor_nr_verbs)
+		return false;
 	log_print("Keys: arrows, Tab, ^A ^E ^K ^U ^W; Ctrl-C ends a command that runs.\n");
 	return true;
 }

@@ -105,7 +105,7 @@ bool monitor_dmesg(struct run *r)
 {
 	char line[400];
 
-	for (unsigned i = 0; i < MONITOR_SLICE; i++) {
+	for (unsigned i = 0; i < MONITOR_SLICE && !monitor_turn_over(); i++) {
 		if (!log_next(&r->at[0], line, sizeof(line)))
 			return true;
 		log_print("%s\n", line);

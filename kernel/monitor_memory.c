@@ -156,7 +156,7 @@ bool monitor_sharing(struct run *r)
 			          "Group", "Own", "Shared", "Its part", "Zero", "Ones", "Untouched",
 			          "Merges", "Breaks");
 	}
-	for (unsigned i = 0; i < MONITOR_SLICE; i++) {
+	for (unsigned i = 0; i < MONITOR_SLICE && !monitor_turn_over(); i++) {
 		struct domain *d = monitor_after((domid_t)r->at[0]);
 
 		if (!d)
@@ -249,7 +249,8 @@ static uint64_t map_slice(struct domain *d, uint64_t gfn)
 	struct stretch s = {.count = 0};
 	unsigned lines = 0;
 
-	for (unsigned i = 0; i < MAP_LOOKUPS && lines < MONITOR_SLICE; i++) {
+	for (unsigned i = 0; i < MAP_LOOKUPS && lines < MONITOR_SLICE && !monitor_turn_over();
+	     i++) {
 		struct p2m_view v;
 
 		gfn = p2m_next(&d->space, GFN(gfn)).n;
@@ -295,17 +296,15 @@ bool monitor_scan(struct run *r)
 }
 
 #define SETTLE_PAGES 128u
-#define SETTLE_NS    UINT64_C(4000000) /* in one turn; the turns are some 10 ms apart */
 
 bool monitor_settle(struct run *r)
 {
-	uint64_t begin = machine_ns();
 	struct mm_stats m;
 
 	if (r->calls == 0)
 		scan_settle_begin();
 	while (!scan_settle_step(SETTLE_PAGES))
-		if (machine_ns() - begin >= SETTLE_NS)
+		if (monitor_turn_over())
 			return false;
 	m = mm_stats();
 	log_tag("scan settled pages_saved=%lu pages_shared=%lu full_scans=%lu", m.pages_saved,
