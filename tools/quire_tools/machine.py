@@ -84,7 +84,12 @@ class Machine:
 
     def iso(self):
         path = self.folder / "run.iso"
-        arguments = [TOP / "tools/mkiso", "--out", path, "--elf", self.options.elf, "--cmdline", self.options.append]
+        append = self.options.append
+        if self.options.machine == "bochs" and "smt=" not in append:
+            # Bochs' CPUs share nothing, but its CPUID calls them threads of one core, which
+            # Quire would park where L1TF or MDS asks for that.
+            append = f"smt=on {append}".strip()
+        arguments = [TOP / "tools/mkiso", "--out", path, "--elf", self.options.elf, "--cmdline", append]
         if self.options.config:
             arguments += ["--bundle", self.bundle()]
         if self.options.grub:
