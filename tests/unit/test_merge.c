@@ -405,6 +405,33 @@ static void both_change(void **state)
 	assert_int_equal(mm_stats().pages_saved, 1);
 }
 
+/* The second flush: a CPU that goes on reading in guest mode, with the page in its TLB since after
+ * the first one, sees the right bytes when the old frame has been freed and scrubbed. */
+static void read_both(enum env_point p)
+{
+	if (p != POINT_MERGE_FLUSHED)
+		return;
+	assert_int_equal(word_at(1, 5, 1), 0xabcd);
+	assert_int_equal(word_at(2, 9, 1), 0xabcd);
+	assert_true(guest_inside(1, &guest[1]) && guest_inside(2, &guest[2]));
+}
+
+static void readers_see_the_survivor(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed < 9; seed++) {
+		host_seed(seed * UINT64_C(0x9e3779b97f4a7c15));
+		fill(1, 5, 0xabcd);
+		fill(2, 9, 0xabcd);
+		host_on_point = read_both;
+		scan_settle();
+		host_on_point = NULL;
+		assert_int_equal(mm_stats().pages_saved, 1);
+		check_page(1, 5, 0xabcd, 512, 0);
+		check_page(2, 9, 0xabcd, 512, 0);
+	}
+}
+
 /* Writing the same value is a write too: the page goes on being right and merges later. */
 static void same_value(void **state)
 {
@@ -509,6 +536,7 @@ int main(void)
 	    BOTH(writers),
 	    BOTH(writer_of_the_same),
 	    BOTH(both_change),
+	    BOTH(readers_see_the_survivor),
 	    BOTH(same_value),
 	    BOTH(random_survivor),
 	    BOTH(no_merge_without_funding),

@@ -11,8 +11,10 @@
 #include <string.h>
 
 #include "mm/core.h"
+#include "mm/flush.h"
 #include "mm/hash.h"
 #include "mm/index.h"
+#include "mm/p2m.h"
 #include "mm/scan.h"
 #include "tests/host/env.h"
 #include "tests/host/guest.h"
@@ -138,6 +140,63 @@ static void hypervisor_writes(void **state)
 	scan_settle();
 	assert_int_equal(mm_write(&guest[1], 3 * PAGE_SIZE, &value, 8), MM_OK);
 	assert_int_equal(mm_write(&guest[1], 4 * PAGE_SIZE, &value, 8), MM_OK);
+	oracle_check_settled();
+	assert_int_equal(mm_stats().pages_saved, 1);
+}
+
+/* What happens to a page between the read and its place in the index is noticed: written by the
+ * guest or by us, or gone and its frame another page's. */
+static enum { WRITE_GUEST, WRITE_OURS, BALLOON, BALLOON_AND_REUSE } meanwhile;
+
+static void do_meanwhile(enum env_point p)
+{
+	const gfn_t gfn = GFN(3);
+	uint64_t value = 5;
+
+	if (p != POINT_SCAN_READ)
+		return;
+	if (meanwhile == WRITE_GUEST)
+		poke(1, 3, 1, value);
+	if (meanwhile == WRITE_OURS)
+		assert_int_equal(mm_write(&guest[1], 3 * PAGE_SIZE, &value, 8), MM_OK);
+	if (meanwhile >= BALLOON)
+		assert_int_equal(balloon_out(&guest[1], &gfn, 1, 0), 1);
+	if (meanwhile == BALLOON_AND_REUSE)
+		poke(2, 6, 0, value);
+}
+
+static void changed_after_the_read(void **state)
+{
+	for (meanwhile = WRITE_GUEST; meanwhile <= BALLOON_AND_REUSE; meanwhile++) {
+		make_guest(1, 1, 32);
+		make_guest(2, 1, 32);
+		unique_page(1, 3);
+		scan_slice(ALL);
+		host_on_point = do_meanwhile;
+		scan_slice(ALL);
+		host_on_point = NULL;
+		assert_int_equal(mm_stats().pages_fingerprinted, 1);
+		assert_int_equal(index_stats().hints, 0);
+		oracle_check_settled();
+		teardown(state);
+		setup(state);
+	}
+}
+
+/* A dirty bit that somebody else harvested is not lost: the flag STALE says it. */
+static void harvested_elsewhere(void **state)
+{
+	(void)state;
+	make_guest(1, 1, 32);
+	unique_page(1, 3);
+	unique_page(1, 4);
+	scan_settle();
+	poke(1, 4, 0, peek(1, 3, 0));
+	poke(1, 3, 0, peek(1, 3, 0)); /* the same again: it must not match itself */
+	p2m_lock(&guest[1]);
+	assert_int_equal(p2m_harvest(&guest[1], GFN(0), 32), 2);
+	p2m_unlock(&guest[1]);
+	flush_space(&guest[1]);
 	oracle_check_settled();
 	assert_int_equal(mm_stats().pages_saved, 1);
 }
@@ -374,6 +433,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(quiet_interval, setup, teardown),
 	    cmocka_unit_test_setup_teardown(hint_follows_the_page, setup, teardown),
+	    cmocka_unit_test_setup_teardown(changed_after_the_read, setup, teardown),
+	    cmocka_unit_test_setup_teardown(harvested_elsewhere, setup, teardown),
 	    BOTH(hypervisor_writes),
 	    BOTH(untouched),
 	    BOTH(equals_the_oracle),
