@@ -132,6 +132,18 @@ static uint64_t *guest_reach(unsigned cpu, struct space *s, uint64_t gpa, bool w
 	return (uint64_t *)((uint8_t *)env_frame(MFN(t->mfn)) + gpa % PAGE_SIZE);
 }
 
+bool guest_write_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value)
+{
+	uint64_t gfn = gpa >> PAGE_SHIFT;
+	const struct tlb_entry *t = &cpus[cpu].tlb[gfn % TLB_ENTRIES];
+
+	if (cpus[cpu].inside != s || !t->valid || t->s != s || t->gfn != gfn || !t->write ||
+	    !t->dirty)
+		return false;
+	*(uint64_t *)((uint8_t *)env_frame(MFN(t->mfn)) + gpa % PAGE_SIZE) = value;
+	return true;
+}
+
 static enum mm_verdict guest_access(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value,
                                     unsigned access)
 {

@@ -19,6 +19,12 @@ enum mm_verdict guest_write(unsigned cpu, struct space *s, uint64_t gpa, uint64_
 /* A write by the CPU's walk of guest page tables (it sets an accessed bit). */
 enum mm_verdict guest_walk_write(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value);
 
+/*
+ * A write by a CPU that is in guest mode in s and has the page writable and dirty in its
+ * TLB: it takes no lock and needs no fault. False if it would.
+ */
+bool guest_write_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value);
+
 /* Whether that CPU is in guest mode in s, and its exits so far. */
 bool guest_inside(unsigned cpu, struct space *s);
 uint64_t guest_exits(unsigned cpu);

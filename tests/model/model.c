@@ -273,11 +273,30 @@ static void op_restart(struct oracle *o)
 		destroy(o);
 }
 
-/* Guests write while a merge is under way, at the steps where it holds no p2m lock. */
+/* Every write that CPUs can make right now without a fault: at any point, under any lock. */
+static void strike_cached(struct oracle *o)
+{
+	for (unsigned i = 0; i < WINDOW; i++) {
+		uint64_t page = i < WINDOW / 2 ? i : LARGE_PAGES + i, at = any_offset(),
+		         v = any_value();
+
+		if (o->alive && !o->hole[page] &&
+		    guest_write_cached((unsigned)rnd(CPUS), &o->s, PAGE(page) + at, v))
+			*word(o, page, at) = v;
+	}
+}
+
+/*
+ * Guests write between the steps: with and without faults where no p2m lock is
+ * held, without faults everywhere.
+ */
 static void strike(enum env_point p)
 {
 	struct oracle *o = any();
 
+	if (p == POINT_ALLOC || !rnd(3))
+		return;
+	strike_cached(o);
 	if (p == POINT_MERGE_PROTECTED || p == POINT_MERGE_FLUSHED || p == POINT_MERGE_SWITCHED ||
 	    p == POINT_SCAN_READ)
 		if (o->alive && rnd(2))
