@@ -95,16 +95,16 @@ static const struct attack vtx[] = {
 };
 
 static const struct attack amdv[] = {
-    {"VMRUN",                              i_vmrun,      TRAP(TRAP_UD)},
-    {"VMLOAD",                             i_vmload,     TRAP(TRAP_UD)},
-    {"VMSAVE",                             i_vmsave,     TRAP(TRAP_UD)},
-    {"STGI",                               i_stgi,       TRAP(TRAP_UD)},
-    {"CLGI",                               i_clgi,       TRAP(TRAP_UD)},
-    {"INVLPGA",                            i_invlpga,    TRAP(TRAP_UD)},
-    {"SKINIT",                             i_skinit,     TRAP(TRAP_UD)},
-    {"VMLOAD from machine page 0",         i_vmload_low, TRAP(TRAP_UD)},
-    {"VMSAVE to machine page 1",           i_vmsave_low, TRAP(TRAP_UD)},
-    {"VMSAVE beyond the machine's memory", i_vmsave_far, TRAP(TRAP_UD)},
+    {"VMRUN",                              i_vmrun,      TRAP(TRAP_UD)                },
+    {"VMLOAD",                             i_vmload,     TRAP(TRAP_UD)                },
+    {"VMSAVE",                             i_vmsave,     TRAP(TRAP_UD)                },
+    {"STGI",                               i_stgi,       TRAP(TRAP_UD)                },
+    {"CLGI",                               i_clgi,       TRAP(TRAP_UD)                },
+    {"INVLPGA",                            i_invlpga,    TRAP(TRAP_UD)                },
+    {"SKINIT",                             i_skinit,     TRAP(TRAP_UD)                },
+    {"VMLOAD from machine page 0",         i_vmload_low, TRAP(TRAP_UD)                },
+    {"VMSAVE to machine page 1",           i_vmsave_low, TRAP(TRAP_UD)                },
+    {"VMSAVE beyond the machine's memory", i_vmsave_far, TRAP(TRAP_UD) | TRAP(TRAP_GP)},
 };
 
 static const struct attack hidden[] = {

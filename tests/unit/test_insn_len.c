@@ -145,8 +145,6 @@ static const struct row bad[] = {
     {64, 0, INSN_NONE, CODE(0x0f, 0x01, 0xf8)},       /* SWAPGS */
     {64, 0, INSN_NONE, CODE(0x0f, 0x01, 0xd0)},       /* XGETBV */
     {64, 0, INSN_NONE, CODE(0x0f, 0x01, 0x38)},       /* INVLPG */
-    {64, 0, INSN_NONE, CODE(0xf0, 0x0f, 0xa2)},       /* LOCK CPUID is #UD */
-    {64, 0, INSN_NONE, CODE(0xf0, 0x0f, 0x22, 0xd8)}, /* LOCK MOV CR3 is #UD */
     {32, 0, INSN_NONE, CODE(0x48, 0x0f, 0xa2)},       /* DEC EAX: no REX outside of 64-bit mode */
     {64, 0, INSN_NONE, CODE(0xcd, 0x80)},
 };
@@ -167,6 +165,21 @@ static void others_are_refused(void **state)
 	long_one[14] = 0x0f;
 	long_one[15] = 0xa2;
 	assert_int_equal(insn_decode(long_one, 15, 64, &in), INSN_OTHER);
+}
+
+/* LOCK before any of these is #UD; the decoder says that it is there. */
+static void lock_is_told(void **state)
+{
+	const uint8_t locked[] = {0xf0, 0x0f, 0xa2}, cr3[] = {0xf0, 0x0f, 0x22, 0xd8};
+	struct insn in;
+
+	(void)state;
+	assert_int_equal(insn_decode(locked, 3, 64, &in), INSN_OK);
+	assert_true(in.lock);
+	assert_int_equal(insn_decode(locked + 1, 2, 64, &in), INSN_OK);
+	assert_false(in.lock);
+	assert_int_equal(insn_decode(cr3, 4, 64, &in), INSN_OK);
+	assert_true(in.lock);
 }
 
 /* A REX prefix that is not the last prefix does nothing (APM vol. 3, 1.2.7). */
@@ -197,6 +210,7 @@ static void control_register_operands(void **state)
 	assert_int_equal(in.gpr, R9);
 	assert_int_equal(insn_decode(alt, 4, 32, &in), INSN_OK);
 	assert_int_equal(in.special, 8);
+	assert_false(in.lock);
 	assert_int_equal(in.gpr, RBX);
 	assert_int_equal(in.bits, 32);
 	assert_int_equal(insn_decode(cr4, 4, 64, &in), INSN_OK);
@@ -270,6 +284,7 @@ int main(void)
 	    cmocka_unit_test(lengths),
 	    cmocka_unit_test(every_prefix_is_short),
 	    cmocka_unit_test(others_are_refused),
+	    cmocka_unit_test(lock_is_told),
 	    cmocka_unit_test(rex_must_come_last),
 	    cmocka_unit_test(control_register_operands),
 	    cmocka_unit_test(memory_operands),

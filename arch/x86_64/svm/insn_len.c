@@ -336,8 +336,8 @@ enum insn_status insn_decode(const uint8_t *bytes, unsigned n, unsigned mode, st
 	if (c.ran_out)
 		return n >= INSN_MAX ? INSN_OTHER : INSN_SHORT;
 	out->length = (uint8_t)c.at;
-	/* LOCK before any of these is #UD, so it was not there when the CPU looked. */
-	return out->kind == INSN_NONE || c.lock ? INSN_OTHER : INSN_OK;
+	out->lock = c.lock;
+	return out->kind == INSN_NONE ? INSN_OTHER : INSN_OK;
 }
 
 uint64_t insn_offset(const struct insn *i, const uint64_t gpr[GPRS], uint64_t next_rip)

@@ -62,6 +62,7 @@ enum insn_segment { INSN_ES, INSN_CS, INSN_SS, INSN_DS, INSN_FS, INSN_GS };
 struct insn {
 	enum insn_kind kind;
 	uint8_t length;
+	bool lock;            /* behind a LOCK prefix, which makes each of these #UD */
 	uint8_t bits;         /* of the operand: 16, 32, 64 */
 	uint8_t gpr;          /* the register operand, if !memory */
 	uint8_t special;      /* CR or DR number */

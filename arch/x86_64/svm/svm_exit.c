@@ -259,6 +259,11 @@ bool svm_exit_finish(const struct svm_raw *raw, const struct insn *i, const stru
 		return false;
 	if ((uint32_t)raw->code == SVM_MSR && (i->kind == INSN_WRMSR) != (raw->info1 != 0))
 		return false;
+	/* QEMU 7.2 executes CPUID behind LOCK; a CPU would not have come here. */
+	if (i->lock) {
+		x->kind = EXIT_UNDEFINED;
+		return true;
+	}
 	x->length = i->length;
 	if (x->kind == EXIT_CR_WRITE)
 		return svm_exit_cr_value(i, r, cr0, source, x);

@@ -29,9 +29,13 @@ uint64_t svm_guest_cr0(const struct hvm_vcpu *v)
 
 /* ---- segments ---- */
 
+/* Bases as VMRUN and VMLOAD take them: sign-extended (APM vol. 2, 15.5.1). QEMU lets a guest
+ * write others into FS_BASE and GS_BASE. */
 static struct guest_segment svm_segment_out(const struct vmcb_segment *s)
 {
-	return (struct guest_segment){s->selector, s->attributes & 0xfff, s->limit, s->base};
+	uint64_t base = (uint64_t)((int64_t)(s->base << 16) >> 16);
+
+	return (struct guest_segment){s->selector, s->attributes & 0xfff, s->limit, base};
 }
 
 static struct vmcb_segment svm_segment_in(const struct guest_segment *s)
