@@ -130,12 +130,47 @@ static void what_cannot_be_used_is_told(void **state)
 	}
 }
 
+/* What the packer says of a config in a folder with `k`, made by the shell command `make_k`. */
+static void pack_says(const char *make_k, const char *config, const char *words)
+{
+	char command[600], heard_text[600] = "";
+	FILE *f;
+
+	snprintf(command, sizeof(command),
+	         "d=$(mktemp -d); printf '%s' > $d/c.cfg; (cd $d; %s); "
+	         "tools/pack --out $d/b $d/c.cfg 2>&1; echo \"exit $?\"; "
+	         "test ! -e $d/b || echo written; rm -r $d",
+	         config, make_k);
+	f = popen(command, "r");
+	assert_non_null(f);
+	heard_text[fread(heard_text, 1, sizeof(heard_text) - 1, f)] = '\0';
+	pclose(f);
+	if (!strstr(heard_text, words) || !strstr(heard_text, "exit 1\n") ||
+	    strstr(heard_text, "written"))
+		fail_msg("`%s` is not in:\n%s", words, heard_text);
+}
+
+/* What the boot would refuse is refused by the build, with file and line, and nothing is written.
+ */
+static void the_packer_refuses(void **state)
+{
+	const char *config = "name=\"a\"\nmemory=4\nkernel=\"k\"\n";
+
+	(void)state;
+	pack_says("true", config, "c.cfg:3: there is no file \"k\" (looked in ");
+	pack_says("echo hello > k", config, "c.cfg:3: \"k\" is not an ELF file");
+	pack_says("head -c 100 /bin/true > k", config, "c.cfg:3: \"k\" is cut off");
+	pack_says("cp /bin/true k", config, "c.cfg:3: \"k\" has no PVH entry");
+	pack_says("true", "name=\"a\"\n", "c.cfg:1: domain \"a\" has no `kernel`");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_pack_writes_is_read),
 	    cmocka_unit_test(single_modules),
 	    cmocka_unit_test(what_cannot_be_used_is_told),
+	    cmocka_unit_test(the_packer_refuses),
 	};
 
 	return cmocka_run_group_tests_name("bundle", tests, NULL, NULL);
