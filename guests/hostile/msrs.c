@@ -120,6 +120,7 @@ struct write_row {
 static void writes(void)
 {
 	uint64_t efer = rdmsr(MSR_EFER);
+	/* The bases are the CPU's to check where they are not intercepted: QEMU 7.2 does not. */
 	const struct write_row rows[] = {
 	    {"EFER without LME in long mode",
 	     {MSR_EFER, efer & ~(uint64_t)EFER_LME},
@@ -133,9 +134,9 @@ static void writes(void)
 	    {"PAT, reserved type",                     {0x277, 0x0202020202020202},          TRAP(TRAP_GP)          },
 	    {"PAT, all uncached",                      {0x277, 0},                           NOTHING                },
 	    {"PAT, the usual",                         {0x277, 0x0007040600070406},          NOTHING                },
-	    {"GS base, not canonical",                 {0xc0000101, UINT64_C(1) << 63},      TRAP(TRAP_GP)          },
-	    {"FS base, not canonical",                 {0xc0000100, UINT64_C(1) << 47},      TRAP(TRAP_GP)          },
-	    {"LSTAR, not canonical",                   {0xc0000082, UINT64_C(1) << 62},      TRAP(TRAP_GP)          },
+	    {"GS base, not canonical",                 {0xc0000101, UINT64_C(1) << 63},      NOTHING | TRAP(TRAP_GP)},
+	    {"FS base, not canonical",                 {0xc0000100, UINT64_C(1) << 47},      NOTHING | TRAP(TRAP_GP)},
+	    {"LSTAR, not canonical",                   {0xc0000082, UINT64_C(1) << 62},      NOTHING | TRAP(TRAP_GP)},
 	    {"SYSENTER_EIP, not canonical",            {0x176, UINT64_C(1) << 62},           NOTHING | TRAP(TRAP_GP)},
 	    {"the hypercall page, outside the memory", {0x40000000, UINT64_C(1) << 45},      SURVIVED               },
 	    {"the hypercall page, at ~0",              {0x40000000, ~UINT64_C(0xfff)},       SURVIVED               },
@@ -143,10 +144,13 @@ static void writes(void)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct access a = rows[i].a;
+		struct access a = rows[i].a, was = {a.msr, 0};
 
+		trap_vector(read_one, &was);
 		attack_judge("MSR write", rows[i].name, trap_vector(write_one, &a),
 		             rows[i].expected);
+		if (a.msr >> 16 == 0xc000)
+			trap_vector(write_one, &was);
 	}
 	tap_is((long)(rdmsr(MSR_EFER) & 1u << 12), 0, "EFER.SVME reads 0");
 }
