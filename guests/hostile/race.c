@@ -22,6 +22,7 @@ static struct {
 	volatile uint64_t *word;
 	volatile uint64_t one, other;
 	volatile bool go, stop;
+	volatile uint64_t pairs;
 } flip;
 
 static uint8_t *area;
@@ -35,7 +36,9 @@ static void flipper(void *arg)
 			continue;
 		}
 		*flip.word = flip.one;
+		__asm__ volatile("nop; nop; nop; nop; nop; nop; nop; nop");
 		*flip.word = flip.other;
+		flip.pairs++;
 	}
 }
 
@@ -45,16 +48,22 @@ static void flip_start(volatile void *word, uint64_t one, uint64_t other)
 	flip.one = one;
 	flip.other = other;
 	__atomic_store_n(&flip.go, true, __ATOMIC_SEQ_CST);
+	/* It may be off its CPU: the race begins when it is seen to run. */
+	for (uint64_t seen = flip.pairs; flip.pairs == seen;)
+		hypercall_sched(SCHEDOP_yield, 0);
 }
 
 static void flip_end(void)
 {
-	uint64_t i = 0;
+	volatile uint64_t *word = flip.word;
 
 	__atomic_store_n(&flip.go, false, __ATOMIC_SEQ_CST);
-	/* Until its last pair of stores is surely out. */
-	while (i++ < 10000)
-		cpu_relax();
+	/* Its last pair of stores may come as late as its next slice. */
+	do {
+		*word = flip.one;
+		for (unsigned i = 0; i < 1000; i++)
+			hypercall_sched(SCHEDOP_yield, 0);
+	} while (*word != flip.one);
 }
 
 static uint64_t gfn(unsigned i)
