@@ -74,6 +74,7 @@ static struct {
 	struct scan_pass pass, last;
 	uint64_t pass_began;
 	unsigned settle_passes;
+	uint64_t settle_seen; /* full_scans, when settling last looked */
 	uint64_t dice;
 	struct scan_slice slice;
 	struct scan_page page[SCAN_CHUNK]; /* what the slice has noted */
@@ -453,19 +454,25 @@ void scan_settle_begin(void)
 	scan.cursor = (struct scan_cursor){0};
 	scan.pass = (struct scan_pass){0};
 	scan.settle_passes = 0;
+	scan.settle_seen = counter_read(&mm.count.full_scans);
 	lock_drop(&mm.scan_lock, LOCK_SCAN);
 }
 
+/* Another CPU's slices may end the pass that this one began: a pass is a pass. */
 bool scan_settle_step(uint64_t pages)
 {
-	uint64_t passes = counter_read(&mm.count.full_scans);
+	uint64_t passes;
 	bool settled = false;
 
 	lock_take(&mm.scan_lock, LOCK_SCAN);
-	scan_run(pages);
-	if (counter_read(&mm.count.full_scans) != passes)
+	if (counter_read(&mm.count.full_scans) == scan.settle_seen)
+		scan_run(pages);
+	passes = counter_read(&mm.count.full_scans);
+	if (passes != scan.settle_seen) {
+		scan.settle_seen = passes;
 		settled = (!scan.last.written && !scan.last.placed) ||
 		          ++scan.settle_passes == SCAN_SETTLE_PASSES;
+	}
 	lock_drop(&mm.scan_lock, LOCK_SCAN);
 	return settled;
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from .machine import BUILD, TOP, Machine, MachineError
-from .oracle import runs_of, truth
+from .oracle import pages_of, runs_of, truth
 from .session import Ended, Session, Timeout
 
 BOTH = ("qemu", "bochs")
@@ -134,7 +134,7 @@ def against_oracle(session, notes):
     if total is None or not runs:
         return trouble + ["`sharing --json` or `map` printed nothing to compare"]
     path = session.machine.folder / "memory.dump"
-    session.machine.dump(path)
+    session.machine.dump(path, [mfn for run in runs for _, mfn in pages_of(run)])
     with open(path, "rb") as dump:
         t = truth(dump, runs, lambda d: domains.get(d, {}).get("share_group", d))
     path.unlink()

@@ -48,6 +48,10 @@ sound: waveoutdrv=dummy, waveout=none, waveindrv=dummy, wavein=none, midioutdrv=
 """
 
 
+# Where Quire maps all of RAM (arch/x86_64/paging.h).
+DIRECT_MAP = 0xffff800000000000
+
+
 class MachineError(Exception):
     """The emulator could not be started; the text says why and what to do."""
 
@@ -62,6 +66,17 @@ def tool(*arguments):
     done = subprocess.run([str(a) for a in arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise MachineError(done.stdout.rstrip() or f"{arguments[0]} failed")
+
+
+def clusters(frames, gap=64):
+    """Sorted machine frames as (first, count) ranges; what lies in small gaps is taken along."""
+    ranges = []
+    for mfn in sorted(set(frames)):
+        if ranges and mfn - sum(ranges[-1]) < gap:
+            ranges[-1] = (ranges[-1][0], mfn + 1 - ranges[-1][0])
+        else:
+            ranges.append((mfn, 1))
+    return ranges
 
 
 class Machine:
@@ -158,7 +173,7 @@ class Machine:
         debugger = self.folder / "debugger"
         debugger.write_text("c\n")
         self.debugger_log = open(self.folder / "emulator.log", "wb")
-        self.process = subprocess.Popen(["bochs", "-q", "-f", str(rc), "-rc", str(debugger)], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen(["bochs-bin", "-q", "-f", str(rc), "-rc", str(debugger)], stdin=subprocess.PIPE,
                                         stdout=self.debugger_log, stderr=subprocess.STDOUT, start_new_session=True)
         self.slave = slave  # stays open, so that the line does not hang up between opens
         self.fd = master
@@ -173,14 +188,20 @@ class Machine:
     def alive(self):
         return self.process.poll() is None
 
-    def dump(self, path):
-        """All of machine memory into a file; the machine stands still meanwhile."""
+    def dump(self, path, frames=None):
+        """Machine memory into a file, each frame at its place; the machine stands still meanwhile.
+
+        frames: only these machine frames are needed. Bochs can write no others, as it reads through Quire's direct
+        map, which leaves the hypervisor's own image out.
+        """
         if self.options.machine == "qemu":
             self.qmp("stop")
             self.qmp("pmemsave", val=0, size=self.options.memory << 20, filename=str(path))
             self.qmp("cont")
+        elif frames is None:
+            raise MachineError("on Bochs a dump needs the list of frames that are wanted")
         else:
-            self.bochs_dump(path)
+            self.bochs_dump(path, clusters(frames))
 
     def qmp(self, command, **arguments):
         with socket.socket(socket.AF_UNIX) as wire:
@@ -199,19 +220,25 @@ class Machine:
                         break
         return answer["return"]
 
-    def bochs_dump(self, path):
+    def bochs_dump(self, path, ranges):
         """Stop Bochs in its debugger and write memory through Quire's direct map."""
-        size = self.options.memory << 20
+        parts = [(first, count, self.folder / f"part{first:x}") for first, count in ranges]
         os.kill(self.process.pid, signal.SIGINT)
         time.sleep(0.5)
-        command = f'writemem "{path}" 0xffff800000000000 {size}\nc\n'
-        self.process.stdin.write(command.encode())
+        for first, count, part in parts:
+            self.process.stdin.write(f'writemem "{part}" {DIRECT_MAP + first * 4096:#x} {count * 4096}\n'.encode())
+        self.process.stdin.write(b"c\n")
         self.process.stdin.flush()
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not (Path(path).exists() and Path(path).stat().st_size == size):
-            time.sleep(0.1)
-        if not Path(path).exists() or Path(path).stat().st_size != size:
-            raise MachineError(f"Bochs wrote no memory dump; see {self.folder}/emulator.log")
+        with open(path, "wb") as out:
+            for first, count, part in parts:
+                while not (part.exists() and part.stat().st_size == count * 4096):
+                    if time.monotonic() > deadline:
+                        raise MachineError(f"Bochs wrote no memory dump; see {self.folder}/emulator.log")
+                    time.sleep(0.05)
+                out.seek(first * 4096)
+                out.write(part.read_bytes())
+                part.unlink()
 
     def stop(self, keep=False):
         if self.process and self.alive():
