@@ -9,6 +9,7 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
+#include "arch/x86_64/svm/svm.h"
 #include "kernel/log.h"
 
 struct idt_gate {
@@ -143,6 +144,10 @@ void trap_dispatch(struct trap_frame *f)
 		return;
 	case VECTOR_SPURIOUS: /* needs no EOI (SDM vol. 3, 10.9) */
 		return;
+	case VECTOR_DB:
+		if (f->rip == (uint64_t)svm_landing)
+			return;
+		break;
 	case VECTOR_NMI:
 		cpus_stop_answer();
 		return;

@@ -5,6 +5,7 @@
 
 #include "mm/leaf/types.h"
 
+#define VECTOR_DB       1
 #define VECTOR_NMI      2
 #define VECTOR_TIMER    0xe0
 #define VECTOR_KICK     0xe1

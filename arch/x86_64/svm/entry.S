@@ -44,6 +44,8 @@ svm_enter:
 	mov	48(%rsi), %rsi
 
 	vmrun	%rax
+	.globl	svm_landing
+svm_landing:
 	vmsave	%rax
 
 	mov	(%rsp), %rax

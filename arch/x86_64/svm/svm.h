@@ -214,6 +214,10 @@ ASSERT_STATIC(sizeof(struct vmcb) == 0x1000);
 #define SVM_NPF          0x400u
 #define SVM_INVALID      0xffffffffu /* the low half; QEMU stores no more */
 
+/* entry.S: where #VMEXIT lands. Bochs 2.7 delivers a guest's single-step trap here, to us, when
+ * the instruction that was stepped exits; trap.c drops it. No other #DB can come there. */
+extern const char svm_landing[];
+
 /* npt.c */
 struct pte_format;
 extern const struct pte_format npt_format;

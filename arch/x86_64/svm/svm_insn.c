@@ -61,15 +61,9 @@ void svm_insn_complete(struct hvm_vcpu *v, uint64_t code, uint64_t info1, struct
 	struct insn i;
 	uint16_t source = 0;
 	unsigned n = svm_fetch(v, bytes);
-	enum insn_status status = insn_decode(bytes, n, svm_code_bits(v), &i);
 
-	if (status == INSN_OTHER && i.kind != INSN_NONE && i.length) {
-		/* Refused for its LOCK prefix alone. A CPU raises #UD before it looks at
-		 * intercepts; QEMU 7.2 exits. Run as they are now, these bytes are #UD. */
-		*x = (struct vmexit){.kind = EXIT_UNDEFINED, .hw_reason = code};
-		return;
-	}
-	if (status != INSN_OK || !svm_lmsw_source(v, &i, &source)) {
+	if (insn_decode(bytes, n, svm_code_bits(v), &i) != INSN_OK ||
+	    !svm_lmsw_source(v, &i, &source)) {
 		svm_insn_resume(code, x);
 		return;
 	}

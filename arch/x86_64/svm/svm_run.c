@@ -28,6 +28,7 @@
 
 #define RFLAGS_RF BIT(16)
 #define DR6_BS    BIT(14)
+#define DR7_GD    BIT(13)
 #define VECTOR_DB 1u
 
 #define MISC1_VINTR BIT(4)
@@ -139,6 +140,10 @@ static void svm_inject_exception(struct svm_vcpu *s, const struct hvm_event *e)
 {
 	struct hvm_event first = svm_event_unpack(s->event), out;
 
+	/* A CPU that delivers #DB clears general detect (APM vol. 2, 13.1.1.4); one that is told to
+	 * inject it does not. */
+	if (e->vector == VECTOR_DB)
+		s->vmcb->dr7 &= ~DR7_GD;
 	if (s->event && first.type == EVENT_NMI)
 		s->nmi = (s->nmi | NMI_PENDING) & ~NMI_MASKED;
 	/* A displaced interrupt is offered again by kernel/: upcalls are level-triggered. */
