@@ -222,7 +222,12 @@ void evtchn_send_virq(struct vcpu *v, unsigned virq);
 void evtchn_send_port(struct domain *d, unsigned port);
 bool evtchn_pending(struct vcpu *v);    /* upcall pending */
 bool evtchn_poll_ready(struct vcpu *v); /* that, or a port that SCHEDOP_poll waits for */
-void evtchn_deliver(struct vcpu *v);    /* before each entry: offer or withdraw the upcall */
+void evtchn_deliver(struct vcpu *v);    /* offer or withdraw the upcall */
+/* Before each entry: is there something to deliver or to withdraw? */
+static inline bool evtchn_wants_look(const struct vcpu *v)
+{
+	return __atomic_load_n(v->info, __ATOMIC_SEQ_CST) || v->offered;
+}
 void evtchn_domain_init(struct domain *d);
 
 /* ---- timer.c ---- */

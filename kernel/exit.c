@@ -20,12 +20,20 @@ static struct cr_limits limits;
 static uint64_t xcr0_mask;
 static uint32_t tsc_khz;
 
+/* Answers to CPUID that are the same for all: computed once, as a CPU does it too. */
+static struct cpuid_regs cpuid_basics[CPUID_BASIC_LEAVES];
+static struct cpuid_regs cpuid_extendeds[CPUID_EXTENDED_LEAVES];
+
 void exit_init(void)
 {
 	struct cpuid_view view = {.raw = cpuid};
 
 	xcr0_mask = view.xcr0_mask = xstate_guest_mask();
 	tsc_khz = (uint32_t)(machine_tsc_hz() / 1000);
+	for (uint32_t i = 0; i < CPUID_BASIC_LEAVES; i++)
+		cpuid_guest(&view, i, 0, &cpuid_basics[i]);
+	for (uint32_t i = 0; i < CPUID_EXTENDED_LEAVES; i++)
+		cpuid_guest(&view, 0x80000000u + i, 0, &cpuid_extendeds[i]);
 	limits = cpuid_limits(&view);
 	guest_phys_bits = limits.phys_bits;
 }
@@ -92,11 +100,9 @@ static void exit_forbidden(struct vcpu *v, const struct vmexit *x)
 
 /* ---- instructions ---- */
 
-static void exit_cpuid(struct vcpu *v, const struct vmexit *x)
+static void exit_cpuid_slow(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *r)
 {
-	uint64_t *gpr = v->hv.regs.gpr;
-	uint32_t leaf = (uint32_t)gpr[RAX];
-	struct cpuid_view view = {
+	const struct cpuid_view view = {
 	    .raw = cpuid,
 	    .xcr0_mask = xcr0_mask,
 	    .xcr0 = v->hv.xcr0,
@@ -104,14 +110,31 @@ static void exit_cpuid(struct vcpu *v, const struct vmexit *x)
 	    .domid = v->domain->id,
 	    .vcpu_id = (uint16_t)v->id,
 	};
-	struct guest_state s;
+
+	cpuid_guest(&view, leaf, subleaf, r);
+}
+
+static void exit_cpuid_vary(struct vcpu *v, uint32_t leaf, struct cpuid_regs *r)
+{
+	const struct cpuid_view view = {.cr4 = hvm->vcpu_cr4(&v->hv), .vcpu_id = (uint16_t)v->id};
+
+	cpuid_vary(&view, leaf, r);
+}
+
+static void exit_cpuid(struct vcpu *v, const struct vmexit *x)
+{
+	uint64_t *gpr = v->hv.regs.gpr;
+	uint32_t leaf = (uint32_t)gpr[RAX], subleaf = (uint32_t)gpr[RCX];
 	struct cpuid_regs r;
 
-	if (cpuid_wants_cr4(leaf)) {
-		hvm->vcpu_get_state(&v->hv, &s);
-		view.cr4 = s.cr4;
-	}
-	cpuid_guest(&view, leaf, (uint32_t)gpr[RCX], &r);
+	if (leaf < CPUID_BASIC_LEAVES && cpuid_is_fixed(leaf, subleaf))
+		r = cpuid_basics[leaf];
+	else if (leaf - 0x80000000u < CPUID_EXTENDED_LEAVES)
+		r = cpuid_extendeds[leaf - 0x80000000u];
+	else
+		exit_cpuid_slow(v, leaf, subleaf, &r);
+	if (cpuid_wants_cr4(leaf))
+		exit_cpuid_vary(v, leaf, &r);
 	gpr[RAX] = r.eax;
 	gpr[RBX] = r.ebx;
 	gpr[RCX] = r.ecx;

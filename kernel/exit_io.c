@@ -13,7 +13,6 @@
 #include "kernel/guest_copy.h"
 #include "kernel/string.h"
 #include "kernel/xen_abi.h"
-#include "arch/x86_64/guest/gva.h"
 
 #define PORT_CONSOLE 0xe9u
 #define PORT_PIT_2   0x42u
@@ -53,10 +52,7 @@ static void string_begin(struct string_io *io, struct vcpu *v, const struct vmex
 
 	io->x = x;
 	guest_copy_begin(&io->copy, v, wide);
-	hvm->vcpu_get_state(&v->hv, &io->copy.state);
-	io->copy.have_state = true;
-	if ((mode & VCPU_MODE_CPL) == 3)
-		io->copy.access |= GVA_USER;
+	guest_copy_state(&io->copy);
 	io->index = x->io.in ? RDI : RSI;
 	io->mask = wide                                         ? UINT64_MAX
 	           : io->copy.state.cs.attributes & SEG_ATTR_DB ? UINT32_MAX

@@ -11,21 +11,12 @@ static const struct guest_memory_ops guest_memory_real = {mm_read, mm_write, mm_
 const struct guest_memory_ops *guest_memory = &guest_memory_real;
 unsigned guest_phys_bits = 40;
 
-void guest_copy_begin(struct guest_copy *c, struct vcpu *v, bool wide)
-{
-	c->v = v;
-	c->wide = wide;
-	c->have_state = false;
-	c->access = v->hv.regs.rflags & RFLAGS_AC ? GVA_AC : 0;
-	c->nr_pins = 0;
-}
-
 static struct space *copy_space(const struct guest_copy *c)
 {
 	return &c->v->domain->space;
 }
 
-void guest_copy_end(struct guest_copy *c)
+void guest_copy_unpin(struct guest_copy *c)
 {
 	while (c->nr_pins)
 		guest_memory->unpin(copy_space(c), c->pin[--c->nr_pins]);
@@ -76,16 +67,24 @@ static enum mm_status copy_exchange(void *arg, uint64_t gpa, uint64_t old, uint6
 	return MM_OK;
 }
 
+void guest_copy_state(struct guest_copy *c)
+{
+	if (c->have_state)
+		return;
+	hvm->vcpu_get_state(&c->v->hv, &c->state);
+	c->access = c->v->hv.regs.rflags & RFLAGS_AC ? GVA_AC : 0;
+	if (c->state.cpl == 3)
+		c->access |= GVA_USER;
+	c->have_state = true;
+}
+
 static int64_t copy_walk(struct guest_copy *c, uint64_t gva, unsigned access, uint64_t *gpa)
 {
 	struct gva_memory m = {copy_read_entry, copy_exchange, copy_space(c), guest_phys_bits};
 	struct gva_walk walk;
 	enum gva_status st;
 
-	if (!c->have_state) {
-		hvm->vcpu_get_state(&c->v->hv, &c->state);
-		c->have_state = true;
-	}
+	guest_copy_state(c);
 	st = gva_walk(&m, &c->state, gva, c->access | access, &walk);
 	*gpa = walk.gpa;
 	if (st == GVA_OK)

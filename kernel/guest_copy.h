@@ -29,7 +29,7 @@ struct guest_copy {
 	struct vcpu *v;
 	bool wide;       /* 64-bit addresses */
 	bool have_state; /* .state is filled */
-	unsigned access; /* GVA_* flags of every access: supervisor, AC */
+	unsigned access; /* GVA_* flags of every access; with .state */
 	struct guest_state state;
 	unsigned nr_pins;
 	gfn_t pin[COPY_MAX_PINS];
@@ -44,9 +44,25 @@ struct guest_buffer {
 	uint32_t bytes[2];
 };
 
-/* begin sets only what it must; end drops the pins. */
-void guest_copy_begin(struct guest_copy *c, struct vcpu *v, bool wide);
-void guest_copy_end(struct guest_copy *c);
+/* Sets only what it must: this is on the way of every hypercall. */
+static inline void guest_copy_begin(struct guest_copy *c, struct vcpu *v, bool wide)
+{
+	c->v = v;
+	c->wide = wide;
+	c->have_state = false;
+	c->nr_pins = 0;
+}
+
+void guest_copy_unpin(struct guest_copy *c);
+
+static inline void guest_copy_end(struct guest_copy *c)
+{
+	if (c->nr_pins)
+		guest_copy_unpin(c);
+}
+
+/* Fetch the vCPU's paging state, once; the copies do it themselves. */
+void guest_copy_state(struct guest_copy *c);
 
 /* 0, -XEN_EFAULT or HC_AGAIN. */
 int64_t guest_copy_in(struct guest_copy *c, void *dst, uint64_t gva, uint64_t bytes) must_check;

@@ -2,8 +2,9 @@
 /*
  * Hypercalls: registers in, a function of a table, registers out.
  *
- * 64-bit callers: RAX number, RDI RSI RDX R10 R8, result RAX. 32-bit callers:
- * EAX, EBX ECX EDX ESI EDI; what their upper halves hold is ignored. Only
+ * 64-bit callers: RAX number, RDI RSI RDX (R10 R8), result RAX. 32-bit callers:
+ * EAX, EBX ECX EDX (ESI EDI); what their upper halves hold is ignored. None of
+ * ours has more than three arguments. Only
  * CPL 0 may call. The way of an empty call is kept short: no log, no lock, no
  * copy of the guest's state.
  */
@@ -24,8 +25,8 @@ static hypercall_fn *const table[HYPERCALLS] = {
     [__HYPERVISOR_arch_2] = hc_quire,
 };
 
-static const uint8_t wide_regs[5] = {RDI, RSI, RDX, R10, R8};
-static const uint8_t narrow_regs[5] = {RBX, RCX, RDX, RSI, RDI};
+static const uint8_t wide_regs[HC_ARGS] = {RDI, RSI, RDX};
+static const uint8_t narrow_regs[HC_ARGS] = {RBX, RCX, RDX};
 
 static void hc_begin(struct hypercall *h, struct vcpu *v, bool wide)
 {
@@ -34,14 +35,12 @@ static void hc_begin(struct hypercall *h, struct vcpu *v, bool wide)
 	h->v = v;
 	h->d = v->domain;
 	h->wide = wide;
-	if (wide) {
+	if (__builtin_expect(wide, 1)) {
 		h->arg[0] = gpr[RDI];
 		h->arg[1] = gpr[RSI];
 		h->arg[2] = gpr[RDX];
-		h->arg[3] = gpr[R10];
-		h->arg[4] = gpr[R8];
 	} else {
-		for (unsigned i = 0; i < ARRAY_SIZE(narrow_regs); i++)
+		for (unsigned i = 0; i < HC_ARGS; i++)
 			h->arg[i] = (uint32_t)gpr[narrow_regs[i]];
 	}
 	guest_copy_begin(&h->copy, v, wide);
@@ -59,7 +58,7 @@ void hypercall_dispatch(struct vcpu *v, const struct vmexit *x)
 	v->hypercalls++;
 	if (mode & VCPU_MODE_CPL) {
 		result = -XEN_EPERM;
-	} else if (number < HYPERCALLS && table[number & (HYPERCALLS - 1)]) {
+	} else if (number < HYPERCALLS && table[number]) {
 		hc_begin(&h, v, wide);
 		result = table[number & (HYPERCALLS - 1)](&h);
 		guest_copy_end(&h.copy);

@@ -13,11 +13,13 @@
  * rest into its argument registers first (hc_continue), where an interrupted
  * guest keeps it: any number of vCPUs and nested calls are no matter.
  */
+#define HC_ARGS 3u
+
 struct hypercall {
 	struct vcpu *v;
 	struct domain *d;
-	bool wide;       /* 64-bit caller */
-	uint64_t arg[5]; /* cut to 32 bits for a 32-bit caller */
+	bool wide;             /* 64-bit caller */
+	uint64_t arg[HC_ARGS]; /* cut to 32 bits for a 32-bit caller */
 	struct guest_copy copy;
 };
 

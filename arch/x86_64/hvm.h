@@ -162,6 +162,8 @@ struct hvm_ops {
 	 * guest runs 64-bit code (EFER.LMA and CS.L).
 	 */
 	unsigned (*vcpu_mode)(struct hvm_vcpu *v);
+	/* Cheap, too: CR4 as the guest believes it to be. */
+	uint64_t (*vcpu_cr4)(struct hvm_vcpu *v);
 
 	void (*vcpu_get_state)(struct hvm_vcpu *v, struct guest_state *s);
 	/* All but cpl. False, and nothing changed, if no CPU could be in that state. */

@@ -80,6 +80,11 @@ static unsigned fake_mode(struct hvm_vcpu *v)
 	return fake_of(v)->mode;
 }
 
+static uint64_t fake_cr4(struct hvm_vcpu *v)
+{
+	return fake_of(v)->state.cr4;
+}
+
 static void fake_get_state(struct hvm_vcpu *v, struct guest_state *s)
 {
 	*s = fake_of(v)->state;
@@ -131,6 +136,7 @@ static const struct hvm_ops fake_ops = {
     .vcpu_inject = fake_inject,
     .vcpu_offer = fake_offer,
     .vcpu_mode = fake_mode,
+    .vcpu_cr4 = fake_cr4,
     .vcpu_get_state = fake_get_state,
     .vcpu_set_state = fake_set_state,
     .vcpu_read_msr = fake_read_msr,

@@ -68,12 +68,10 @@ static void cpuid_leaf1(const struct cpuid_view *v, struct cpuid_regs *r)
 {
 	bool avx = v->xcr0_mask & XCR0_AVX_BIT;
 
-	/* EBX: one logical processor; initial APIC id = vCPU. */
-	r->ebx = (r->ebx & 0xff00) | (uint32_t)v->vcpu_id << 24;
+	/* EBX: the line size of CLFLUSH; cpuid_vary adds the APIC id. */
+	r->ebx &= 0xff00;
 	r->ecx &= L1_ECX & ~(avx ? 0 : L1_ECX_AVX) & ~(v->xcr0_mask ? 0 : L1_ECX_XSAVE);
 	r->ecx |= L1_ECX_HV;
-	if ((r->ecx & L1_ECX_XSAVE) && (v->cr4 & CR4_OSXSAVE))
-		r->ecx |= L1_ECX_OSXSAVE;
 	r->edx &= L1_EDX;
 }
 
@@ -90,8 +88,6 @@ static void cpuid_leaf7(const struct cpuid_view *v, uint32_t subleaf, struct cpu
 	r->ecx &= L7_ECX & ~(avx512 ? 0 : L7_ECX_AVX512) & ~(avx ? 0 : L7_ECX_AVX);
 	if (!(v->xcr0_mask & XCR0_PKRU_BIT))
 		r->ecx &= ~L7_ECX_PKU;
-	if ((r->ecx & L7_ECX_PKU) && (v->cr4 & CR4_PKE))
-		r->ecx |= L7_ECX_OSPKE;
 	r->edx &= L7_EDX;
 }
 
@@ -221,6 +217,22 @@ static void cpuid_hypervisor(const struct cpuid_view *v, uint32_t leaf, uint32_t
 	}
 }
 
+bool cpuid_is_fixed(uint32_t leaf, uint32_t subleaf)
+{
+	return leaf != 0xd && (subleaf == 0 || (leaf != 4 && leaf != 7));
+}
+
+void cpuid_vary(const struct cpuid_view *v, uint32_t leaf, struct cpuid_regs *r)
+{
+	if (leaf == 1) {
+		r->ebx |= (uint32_t)v->vcpu_id << 24; /* initial APIC id */
+		if ((r->ecx & L1_ECX_XSAVE) && (v->cr4 & CR4_OSXSAVE))
+			r->ecx |= L1_ECX_OSXSAVE;
+	} else if (leaf == 7 && (r->ecx & L7_ECX_PKU) && (v->cr4 & CR4_PKE)) {
+		r->ecx |= L7_ECX_OSPKE;
+	}
+}
+
 void cpuid_guest(const struct cpuid_view *v, uint32_t leaf, uint32_t subleaf,
                  struct cpuid_regs *out)
 {
@@ -229,6 +241,7 @@ void cpuid_guest(const struct cpuid_view *v, uint32_t leaf, uint32_t subleaf,
 	if (leaf <= BASIC_LAST) {
 		if (leaf == 0 || leaf <= v->raw(0, 0).eax)
 			cpuid_basic(v, leaf, subleaf, out);
+		cpuid_vary(v, leaf, out);
 	} else if (leaf >= 0x80000000u && leaf <= EXTENDED_LAST) {
 		if (leaf <= v->raw(0x80000000u, 0).eax)
 			cpuid_extended(v, leaf, out);

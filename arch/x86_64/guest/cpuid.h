@@ -19,11 +19,22 @@ struct cpuid_view {
 void cpuid_guest(const struct cpuid_view *v, uint32_t leaf, uint32_t subleaf,
                  struct cpuid_regs *out);
 
-/* Does the answer depend on .cr4? (It costs a read of the vCPU's state.) */
+/*
+ * For a cache: is the answer the same for all vCPUs and subleaves at all times,
+ * up to what cpuid_vary() fills in?
+ */
+bool cpuid_is_fixed(uint32_t leaf, uint32_t subleaf);
+/* The parts of a fixed leaf that depend on .vcpu_id and .cr4. */
+void cpuid_vary(const struct cpuid_view *v, uint32_t leaf, struct cpuid_regs *r);
+
+/* Does the answer depend on .cr4? */
 static inline bool cpuid_wants_cr4(uint32_t leaf)
 {
 	return leaf == 1 || leaf == 7;
 }
+
+#define CPUID_BASIC_LEAVES    14u /* 0 .. 0xd */
+#define CPUID_EXTENDED_LEAVES 9u  /* 0x80000000 .. 0x80000008 */
 
 /* What the guest's control registers may hold, from what its CPUID says. */
 struct cr_limits cpuid_limits(const struct cpuid_view *v);

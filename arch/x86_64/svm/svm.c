@@ -159,6 +159,11 @@ static unsigned svm_vcpu_mode(struct hvm_vcpu *v)
 	return v->svm->vmcb->cpl | (svm_code_bits(v) == 64 ? VCPU_MODE_64 : 0);
 }
 
+static uint64_t svm_vcpu_cr4(struct hvm_vcpu *v)
+{
+	return v->svm->vmcb->cr4;
+}
+
 static void svm_describe(void (*line)(const char *text))
 {
 	static const struct {
@@ -207,6 +212,7 @@ const struct hvm_ops svm_ops = {
     .vcpu_inject = svm_vcpu_inject,
     .vcpu_offer = svm_vcpu_offer,
     .vcpu_mode = svm_vcpu_mode,
+    .vcpu_cr4 = svm_vcpu_cr4,
     .vcpu_get_state = svm_vcpu_get_state,
     .vcpu_set_state = svm_vcpu_set_state,
     .vcpu_read_msr = svm_vcpu_read_msr,

@@ -33,6 +33,12 @@ static uint64_t vmx_cr4(void)
 	return (vmread(GUEST_CR4) & CR4_GUEST_OWNED) | (vmread(CR4_SHADOW) & ~CR4_GUEST_OWNED);
 }
 
+uint64_t vmx_vcpu_cr4(struct hvm_vcpu *v)
+{
+	(void)v;
+	return vmx_cr4();
+}
+
 static uint64_t real_cr0(uint64_t wanted)
 {
 	uint64_t fixed = vmx_caps.cr0_fixed0 & ~(CR0_PE | CR0_PG);
