@@ -22,7 +22,6 @@
 void balloon_unmap(struct space *s, gfn_t gfn, uint64_t *e, uint64_t value, struct deferred *d)
 {
 	uint64_t old = p2m_entry_exchange(e, value);
-	mfn_t mfn;
 
 	switch (p2m_type_of(s, gfn, old, 1)) {
 	case P2M_PRIVATE:
@@ -47,8 +46,7 @@ void balloon_unmap(struct space *s, gfn_t gfn, uint64_t *e, uint64_t value, stru
 	default:
 		env_panic("mm/balloon.c: guest frame %#llx is no RAM", (unsigned long long)gfn.n);
 	}
-	mfn = mm.format->frame(old, 1);
-	deferred_add(d, mfn);
+	deferred_add(d, mm.format->frame(old, 1));
 }
 
 /* ---- out ---- */

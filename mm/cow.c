@@ -139,7 +139,7 @@ static enum mm_status cow_leaf(struct space *s, gfn_t gfn, struct p2m_slot p, bo
 	if (sw & PTE_SW_SHARED)
 		return cow_break(s, gfn, p.entry, guest_walk, out);
 	if (sw & PTE_SW_UNTOUCHED)
-		return populate_page(s, gfn, out);
+		return populate_page(s, gfn, p.entry, out);
 	if (sw & PTE_SW_PROTECTED)
 		return cow_unprotect(s, p.entry, guest_walk, out);
 	return MM_INVAL;
@@ -157,6 +157,6 @@ enum mm_status cow_writable(struct space *s, gfn_t gfn, bool guest_walk, mfn_t *
 	if (kind == PTE_LEAF)
 		return cow_leaf(s, gfn, p, guest_walk, out);
 	if (kind == PTE_EMPTY && p2m_is_ram(s, gfn))
-		return populate_page(s, gfn, out);
+		return populate_page(s, gfn, p.entry, out);
 	return MM_NORAM;
 }

@@ -45,18 +45,27 @@ bool lock_try(struct spinlock *l, unsigned rank)
 	return true;
 }
 
-void lock_drop(struct spinlock *l, unsigned rank)
+/* Two p2m locks may go in any order: take the rank out of the middle. */
+static void lock_forget(struct held_locks *h, unsigned rank)
 {
-	struct held_locks *h = &held[env_cpu()];
 	unsigned i = h->n;
 
-	/* Nearly always the last one; two p2m locks may go in any order. */
 	while (i > 0 && h->rank[i - 1] != rank)
 		i--;
 	ASSERT(i > 0);
 	for (; i < h->n; i++)
 		h->rank[i - 1] = h->rank[i];
 	h->n--;
+}
+
+void lock_drop(struct spinlock *l, unsigned rank)
+{
+	struct held_locks *h = &held[env_cpu()];
+
+	if (h->n && h->rank[h->n - 1] == rank) /* nearly always */
+		h->n--;
+	else
+		lock_forget(h, rank);
 	spin_unlock(l);
 }
 

@@ -11,15 +11,16 @@
 
 #define PTE_RWX (PTE_R | PTE_W | PTE_X)
 
-enum mm_status populate_page(struct space *s, gfn_t gfn, mfn_t *out)
+enum mm_status populate_page(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *out)
 {
-	uint64_t *e, old;
+	uint64_t old;
 	bool clean;
 	mfn_t mfn = fund_take(s, gfn, FUND_POPULATE, &clean);
 
 	if (!mfn_valid(mfn))
 		return MM_NOMEM;
-	e = p2m_make(s, gfn);
+	if (!e)
+		e = p2m_make(s, gfn);
 	ASSERT(e); /* tables for promised RAM are set aside */
 	if (!clean)
 		env_page_zero(env_frame(mfn));
@@ -65,11 +66,13 @@ enum mm_status populate_large(struct space *s, gfn_t first)
 	populate_zero_fill(mfn);
 	e = p2m_make_large(s, first);
 	ASSERT(e && p2m_table_promised(s, first, 1));
-	old = p2m_entry_exchange(e, mm.format->leaf(mfn, 2, PTE_RWX, 0));
+	old = p2m_entry_exchange(e, mm.format->leaf(mfn, 2, PTE_R | PTE_X, 0));
 	if (pte_kind(old, 2) == PTE_TABLE) {
 		flush_space(s);
 		p2m_table_release(s, mm.format->frame(old, 2), true);
 	}
+	/* Writable only now, as in cow.c: some of the pages may have been read as zeroes. */
+	p2m_entry_exchange(e, mm.format->leaf(mfn, 2, PTE_RWX, 0));
 	s->stats.private_pages += LARGE_PAGES;
 	s->stats.populates += LARGE_PAGES;
 	s->stats.large_leaves++;
