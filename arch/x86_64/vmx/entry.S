@@ -80,7 +80,10 @@ vmx_exit_point:
 	movq	%r15, 0x78(%rdi)
 	popq	RDI(%rdi)
 	addq	$8, %rsp
-	xorl	%eax, %eax
+	/* Return predictions that the guest trained end here (spec_plan.c). */
+	testb	$1, spec_fill_rsb(%rip)
+	jnz	5f
+6:	xorl	%eax, %eax
 	xorl	%ecx, %ecx
 	xorl	%edx, %edx
 	xorl	%esi, %esi
@@ -95,6 +98,21 @@ vmx_exit_point:
 	popq	%rbx
 	popq	%rbp
 	ret
+
+	/* Thirty-two calls that never return: each fills one entry with an address of ours. */
+5:	.rept	32
+	call	7f
+	int3
+7:
+	.endr
+	addq	$(32 * 8), %rsp
+	/* CPUs with legacy IBRS all fill the return stack buffer too. */
+	testb	$1, spec_ibrs_at_exit(%rip)
+	jz	6b
+	subq	$8, %rsp		/* the ABI's alignment */
+	call	spec_after_exit
+	addq	$8, %rsp
+	jmp	6b
 	.size	vmx_enter, . - vmx_enter
 
 	.section .note.GNU-stack, "", @progbits

@@ -6,6 +6,7 @@
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/paging.h"
+#include "arch/x86_64/spec.h"
 #include "arch/x86_64/vmx/vmx_asm.h"
 #include "arch/x86_64/vmx/vmx_msr.h"
 #include "arch/x86_64/vmx/vmx_vcpu.h"
@@ -113,6 +114,7 @@ static const char *vmx_cpu_on(void)
 	if (!same_as_first())
 		return "The CPUs of this machine differ in what their VT-x can do.";
 	xstate_cpu_on();
+	spec_cpu_on();
 	if (!c->vmxon)
 		c->vmxon = new_region();
 	if (!c->vmxon || !make_msr_bitmap())

@@ -387,6 +387,20 @@ struct vmx_aftermath {
 	uint32_t again_length;
 };
 
+/* By basic reason; name NULL: none that the SDM knows. */
+struct vmx_reason {
+	const char *name;
+	uint8_t kind; /* enum exit_kind */
+	uint8_t needs;
+};
+extern const struct vmx_reason vmx_reasons[VMX_NR_REASONS];
+
+/* Its length is all that there is to know of such an exit: no decoding, no aftermath. */
+static inline bool vmx_exit_is_plain(uint32_t reason)
+{
+	return reason < VMX_NR_REASONS && vmx_reasons[reason].needs == NEED_LENGTH;
+}
+
 unsigned vmx_exit_needs(uint32_t reason);
 void vmx_exit_decode(const struct vmx_raw_exit *raw, const struct guest_regs *regs,
                      struct vmexit *x, struct vmx_aftermath *after);

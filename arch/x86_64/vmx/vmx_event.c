@@ -68,12 +68,12 @@ static void inject_exception(struct hvm_vcpu *v, const struct hvm_event *e)
 	struct hvm_event first = as_event(k), result;
 
 	if (hvm_event_merge(busy ? &first : NULL, e, &result) == EVENT_TRIPLE_FAULT) {
-		k->triple_fault = true;
+		k->attention |= ATTENTION_TRIPLE;
 		return;
 	}
 	/* A displaced NMI waits; an interrupt is still pending in its event channel. */
 	if (busy && first.type == EVENT_NMI)
-		k->nmi_waits = true;
+		k->attention |= ATTENTION_NMI;
 	queue_exception(v, &result);
 }
 
@@ -86,7 +86,7 @@ void vmx_vcpu_inject(struct hvm_vcpu *v, const struct hvm_event *e)
 		inject_exception(v, e);
 		break;
 	case EVENT_NMI:
-		v->vmx->nmi_waits = true;
+		v->vmx->attention |= ATTENTION_NMI;
 		break;
 	case EVENT_INTERRUPT:
 		if (!(v->vmx->event_info & INTR_VALID))
@@ -104,7 +104,8 @@ bool vmx_vcpu_offer(struct hvm_vcpu *v, int vector)
 		vmx_window(k, PROC_INTERRUPT_WINDOW, false);
 		return false;
 	}
-	if ((k->event_info & INTR_VALID) || k->nmi_waits || !(v->regs.rflags & RFLAGS_IF) ||
+	if ((k->event_info & INTR_VALID) || (k->attention & ATTENTION_NMI) ||
+	    !(v->regs.rflags & RFLAGS_IF) ||
 	    (vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOV_SS))) {
 		vmx_window(k, PROC_INTERRUPT_WINDOW, true);
 		return false;
@@ -123,7 +124,7 @@ static void try_nmi(struct vmx_vcpu *k)
 		vmx_window(k, PROC_NMI_WINDOW, true);
 		return;
 	}
-	k->nmi_waits = false;
+	k->attention &= ~(uint32_t)ATTENTION_NMI;
 	queue(k, INTR_TYPE_NMI, 2, false, 0);
 }
 
@@ -137,7 +138,7 @@ void vmx_event_entry(struct hvm_vcpu *v)
 	struct vmx_vcpu *k = v->vmx;
 	uint64_t shadow;
 
-	if (k->nmi_waits)
+	if (k->attention & ATTENTION_NMI)
 		try_nmi(k);
 	if (!(k->event_info & INTR_VALID))
 		return;

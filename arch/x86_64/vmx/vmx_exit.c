@@ -11,18 +11,12 @@
 #include "arch/x86_64/vmx/vmx.h"
 #include "mm/space.h"
 
-struct reason {
-	const char *name;
-	uint8_t kind; /* enum exit_kind */
-	uint8_t needs;
-};
-
 #define R(reason, text, kind, needs) [REASON_##reason] = {text, EXIT_##kind, needs}
 #define LEN                          NEED_LENGTH
 #define QUAL                         NEED_QUALIFICATION
 
 /* clang-format off */
-static const struct reason reasons[VMX_NR_REASONS] = {
+const struct vmx_reason vmx_reasons[VMX_NR_REASONS] = {
 	R(EXCEPTION, "exception or NMI", EXCEPTION, QUAL | LEN | NEED_INTR | NEED_IDT),
 	R(INTERRUPT, "external interrupt", INTERRUPT, 0),
 	R(TRIPLE_FAULT, "triple fault", SHUTDOWN, 0),
@@ -92,12 +86,12 @@ static const struct reason reasons[VMX_NR_REASONS] = {
 };
 /* clang-format on */
 
-static const struct reason *reason_find(uint32_t reason)
+static const struct vmx_reason *reason_find(uint32_t reason)
 {
-	static const struct reason unknown = {"unknown reason", EXIT_UNKNOWN, 0};
+	static const struct vmx_reason unknown = {"unknown reason", EXIT_UNKNOWN, 0};
 	unsigned n = REASON_BASIC(reason);
 
-	return n < VMX_NR_REASONS && reasons[n].name ? &reasons[n] : &unknown;
+	return n < VMX_NR_REASONS && vmx_reasons[n].name ? &vmx_reasons[n] : &unknown;
 }
 
 unsigned vmx_exit_needs(uint32_t reason)
@@ -235,7 +229,7 @@ static void decode_again(const struct vmx_raw_exit *raw, struct vmx_aftermath *a
 void vmx_exit_decode(const struct vmx_raw_exit *raw, const struct guest_regs *regs,
                      struct vmexit *x, struct vmx_aftermath *after)
 {
-	const struct reason *r = reason_find(raw->reason);
+	const struct vmx_reason *r = reason_find(raw->reason);
 
 	x->kind = (enum exit_kind)r->kind;
 	x->hw_reason = raw->reason;

@@ -5,12 +5,15 @@
  * exit only those fields are read that its reason calls for.
  */
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/spec.h"
 #include "arch/x86_64/vmx/vmx_asm.h"
 #include "arch/x86_64/vmx/vmx_vcpu.h"
 #include "kernel/log.h"
 #include "mm/space.h"
 
-static void write_registers(struct hvm_vcpu *v)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
+static inline void write_registers(struct hvm_vcpu *v)
 {
 	struct vmx_vcpu *k = v->vmx;
 
@@ -22,7 +25,7 @@ static void write_registers(struct hvm_vcpu *v)
 		vmwrite(GUEST_RFLAGS, v->regs.rflags);
 }
 
-static void read_registers(struct hvm_vcpu *v)
+static inline void read_registers(struct hvm_vcpu *v)
 {
 	struct vmx_vcpu *k = v->vmx;
 
@@ -31,12 +34,11 @@ static void read_registers(struct hvm_vcpu *v)
 	v->regs.rflags = k->rflags = vmread(GUEST_RFLAGS);
 }
 
-static void read_exit(struct hvm_vcpu *v, struct vmx_raw_exit *raw)
+static void read_exit(struct vmx_raw_exit *raw, uint32_t reason)
 {
-	unsigned needs;
+	unsigned needs = vmx_exit_needs(reason);
 
-	raw->reason = (uint32_t)vmread(EXIT_REASON);
-	needs = vmx_exit_needs(raw->reason);
+	raw->reason = reason;
 	if (needs & NEED_LENGTH)
 		raw->length = (uint32_t)vmread(EXIT_INSTR_LENGTH);
 	if (!(needs & ~NEED_LENGTH))
@@ -56,7 +58,6 @@ static void read_exit(struct hvm_vcpu *v, struct vmx_raw_exit *raw)
 	}
 	if (needs & NEED_CR)
 		raw->cr0 = vmx_cr0();
-	(void)v;
 }
 
 /* The entry did not happen: let our own checker say why. */
@@ -76,11 +77,10 @@ static void bad_entry(struct vmexit *x, uint64_t reason, uint64_t error)
 }
 
 /* The first entry of each vCPU is checked: an emulator may let through what a CPU will not. */
-static void check_first_entry(struct vmx_vcpu *k)
+static void check_first_entry(void)
 {
 	const struct vmx_rule *r = vmx_check_current();
 
-	k->entered = true;
 	if (r)
 		log_error("a first VM entry breaks SDM vol. 3, %s: %s", r->section, r->name);
 }
@@ -110,51 +110,96 @@ static void after_exit(struct hvm_vcpu *v, struct vmexit *x, const struct vmx_ra
 	}
 }
 
-void vmx_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
+/* What is not there at most entries. False: the guest is not to be entered, *x says why. */
+static __attribute__((noinline)) bool before_entry(struct hvm_vcpu *v, struct vmexit *x)
 {
 	struct vmx_vcpu *k = v->vmx;
-	struct vmx_raw_exit raw;
-	struct vmx_aftermath after;
-	bool failed;
 
-	if (k->triple_fault) {
+	if (k->attention & ATTENTION_TRIPLE) {
 		flush_leave();
 		*x = (struct vmexit){.kind = EXIT_SHUTDOWN, .hw_reason = REASON_TRIPLE_FAULT};
-		return;
+		return false;
 	}
-	if (k->event_info | k->nmi_waits)
-		vmx_event_entry(v);
-	write_registers(v);
-	if (flush)
-		invept(vmx_controls.invept_single ? INV_SINGLE : INV_ALL,
-		       vmx_controls.invept_single ? k->eptp : 0);
-	if (!k->entered)
-		check_first_entry(k);
-	failed = vmx_enter(&v->regs, k->launched, &k->host_rsp);
-	flush_leave();
-	if (failed) {
-		bad_entry(x, 0, vmread(INSTRUCTION_ERROR));
-		return;
+	vmx_event_entry(v);
+	if (k->attention & ATTENTION_FIRST) {
+		k->attention &= ~(uint32_t)ATTENTION_FIRST;
+		write_registers(v);
+		check_first_entry();
 	}
-	read_exit(v, &raw);
-	read_registers(v);
-	if (!(raw.reason & REASON_ENTRY_FAILED))
-		k->launched = true;
+	if (k->attention & ATTENTION_SPEC)
+		spec_before_entry();
+	return true;
+}
+
+/* An exit of which there is more to know than the instruction's length. */
+static __attribute__((noinline)) void decode(struct hvm_vcpu *v, uint32_t reason, struct vmexit *x)
+{
+	struct vmx_aftermath after;
+	struct vmx_raw_exit raw;
+
+	read_exit(&raw, reason);
+	if (!(reason & REASON_ENTRY_FAILED))
+		v->vmx->launched = true;
 	vmx_exit_decode(&raw, &v->regs, x, &after);
 	if (after.any)
 		after_exit(v, x, &raw, &after);
 }
 
-/* SDM vol. 3, 24.4.2: the shadow ends with the instruction; 6.9.1: TF traps after it. */
-void vmx_vcpu_skip(struct hvm_vcpu *v, const struct vmexit *x)
+static __attribute__((noinline)) void flush_space(const struct vmx_vcpu *k)
 {
-	uint64_t shadow = vmread(GUEST_INTERRUPTIBILITY), next = v->regs.rip + x->length;
+	if (vmx_controls.invept_single)
+		invept(INV_SINGLE, k->eptp);
+	else
+		invept(INV_ALL, 0);
+}
 
-	if (((v->regs.rip ^ next) >> 32) && !(vmx_vcpu_mode(v) & VCPU_MODE_64))
-		next = (uint32_t)next;
-	v->regs.rip = next;
+void vmx_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
+{
+	struct vmx_vcpu *k = v->vmx;
+	uint32_t reason;
+	bool failed;
+
+	if (unlikely(k->event_info | k->attention) && !before_entry(v, x))
+		return;
+	write_registers(v);
+	if (unlikely(flush))
+		flush_space(k);
+	failed = vmx_enter(&v->regs, k->launched, &k->host_rsp);
+	flush_leave();
+	if (unlikely(failed)) {
+		bad_entry(x, 0, vmread(INSTRUCTION_ERROR));
+		return;
+	}
+	read_registers(v);
+	reason = (uint32_t)vmread(EXIT_REASON);
+	if (vmx_exit_is_plain(reason)) {
+		k->launched = true;
+		x->kind = (enum exit_kind)vmx_reasons[reason].kind;
+		x->length = (uint8_t)vmread(EXIT_INSTR_LENGTH);
+		x->hw_reason = reason;
+		return;
+	}
+	decode(v, reason, x);
+}
+
+/* A shadow, a single step, or 4 GiB crossed: seldom. */
+static __attribute__((noinline)) void skip_specially(struct hvm_vcpu *v, uint64_t shadow)
+{
+	if (v->regs.rip >> 32 && !(vmx_vcpu_mode(v) & VCPU_MODE_64))
+		v->regs.rip = (uint32_t)v->regs.rip;
 	if (shadow & (BLOCKING_STI | BLOCKING_MOV_SS))
 		vmwrite(GUEST_INTERRUPTIBILITY, shadow & ~(BLOCKING_STI | BLOCKING_MOV_SS));
 	if (v->regs.rflags & RFLAGS_TF)
 		vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | BIT(14));
+}
+
+/* SDM vol. 3, 24.4.2: the shadow ends with the instruction; 6.9.1: TF traps after it. */
+void vmx_vcpu_skip(struct hvm_vcpu *v, const struct vmexit *x)
+{
+	uint64_t shadow = vmread(GUEST_INTERRUPTIBILITY), old = v->regs.rip;
+
+	v->regs.rip = old + x->length;
+	if (unlikely(shadow & (BLOCKING_STI | BLOCKING_MOV_SS)) ||
+	    unlikely(v->regs.rflags & RFLAGS_TF) || unlikely((v->regs.rip ^ old) >> 32))
+		skip_specially(v, shadow);
 }

@@ -11,6 +11,7 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
+#include "arch/x86_64/spec.h"
 #include "arch/x86_64/vmx/vmx_asm.h"
 #include "arch/x86_64/vmx/vmx_vcpu.h"
 #include "arch/x86_64/xstate.h"
@@ -172,6 +173,7 @@ bool vmx_vcpu_init(struct hvm_vcpu *v, struct space *s, domid_t d, unsigned vcpu
 	v->vmx->proc = vmx_controls.proc;
 	v->vmx->eptp = vmx_format.root(s->root);
 	v->vmx->host_cpu = NO_CPU;
+	v->vmx->attention = ATTENTION_FIRST | (spec_entry_actions ? ATTENTION_SPEC : 0);
 	v->vmx->pat = PAT_RESET;
 	v->vmx->rflags = 2;
 	vmclear(vmcs);
@@ -223,6 +225,7 @@ void vmx_vcpu_load(struct hvm_vcpu *v)
 	if (v->last_cpu != cpu)
 		vmx_flush_vpid(k);
 	v->last_cpu = cpu;
+	spec_load_domain(cpu, v->domid);
 	write_cr2(k->cr2);
 	write_dr6(v->guest_dr6);
 	vmx_msr_load(v);

@@ -7,12 +7,15 @@
 #include "arch/x86_64/vmx/vmx.h"
 #include "kernel/machine.h"
 
+#define ATTENTION_FIRST  BIT(0) /* never entered yet: check the VMCS */
+#define ATTENTION_NMI    BIT(1) /* an NMI to deliver when the guest can take it */
+#define ATTENTION_TRIPLE BIT(2) /* an injection made a triple fault: the next run is a shutdown */
+#define ATTENTION_SPEC   BIT(3) /* on this machine something is flushed before each entry */
+
 struct vmx_vcpu {
-	uint64_t vmcs;     /* address of the VMCS */
-	bool launched;     /* VMRESUME from now on; VMCLEAR undoes it */
-	bool entered;      /* has been in guest mode at least once */
-	bool triple_fault; /* an injection made one: the next run is a shutdown */
-	bool nmi_waits;    /* an NMI to deliver when the guest can take it */
+	uint64_t vmcs;      /* address of the VMCS */
+	bool launched;      /* VMRESUME from now on; VMCLEAR undoes it */
+	uint32_t attention; /* what the next run has to do first; ATTENTION_ */
 	uint16_t vpid;
 	uint32_t proc;             /* PROC_CONTROLS as in the VMCS */
 	uint32_t host_cpu;         /* whose host state is in the VMCS; ~0 none */
