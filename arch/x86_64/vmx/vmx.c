@@ -177,6 +177,7 @@ static void vmx_describe(void (*line)(const char *text))
 	            vmx_controls.vpid ? ", VPID" : "",
 	            vmx_caps.ept_vpid & EPT_CAP_1G ? ", 1 GiB EPT pages" : "");
 	line(text);
+	spec_describe(line);
 	describe_controls(line);
 	text_format(text, sizeof(text), "VT-x: IA32_FEATURE_CONTROL = %llx",
 	            (unsigned long long)feature_control());

@@ -396,7 +396,7 @@ struct vmx_reason {
 extern const struct vmx_reason vmx_reasons[VMX_NR_REASONS];
 
 /* Its length is all that there is to know of such an exit: no decoding, no aftermath. */
-static inline bool vmx_exit_is_plain(uint32_t reason)
+static inline bool vmx_exit_is_plain(uint64_t reason)
 {
 	return reason < VMX_NR_REASONS && vmx_reasons[reason].needs == NEED_LENGTH;
 }

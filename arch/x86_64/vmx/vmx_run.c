@@ -156,22 +156,21 @@ static __attribute__((noinline)) void flush_space(const struct vmx_vcpu *k)
 void vmx_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 {
 	struct vmx_vcpu *k = v->vmx;
-	uint32_t reason;
-	bool failed;
+	uint64_t reason;
 
 	if (unlikely(k->event_info | k->attention) && !before_entry(v, x))
 		return;
 	write_registers(v);
 	if (unlikely(flush))
 		flush_space(k);
-	failed = vmx_enter(&v->regs, k->launched, &k->host_rsp);
-	flush_leave();
-	if (unlikely(failed)) {
+	if (unlikely(vmx_enter(&v->regs, k->launched, &k->host_rsp))) {
+		flush_leave();
 		bad_entry(x, 0, vmread(INSTRUCTION_ERROR));
 		return;
 	}
+	flush_leave();
 	read_registers(v);
-	reason = (uint32_t)vmread(EXIT_REASON);
+	reason = vmread(EXIT_REASON);
 	if (vmx_exit_is_plain(reason)) {
 		k->launched = true;
 		x->kind = (enum exit_kind)vmx_reasons[reason].kind;
@@ -179,7 +178,7 @@ void vmx_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 		x->hw_reason = reason;
 		return;
 	}
-	decode(v, reason, x);
+	decode(v, (uint32_t)reason, x);
 }
 
 /* A shadow, a single step, or 4 GiB crossed: seldom. */
