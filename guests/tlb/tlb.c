@@ -24,7 +24,7 @@
  * least one look in four; enough pages were merged and broken to mean anything.
  *
  * The machine must have 2 CPUs; with `one` (a machine of one) only the content
- * is judged. Options: rounds=N (30)  naps=N (16)  nap=US (500)  one
+ * is judged. Options: rounds=N (20)  naps=N (16)  nap=US (500)  one
  */
 #include "guests/lib/ballooning.h"
 #include "guests/lib/clock.h"
@@ -119,7 +119,7 @@ static void write_rounds(struct writing *w)
 		w->balloon_failed |= balloon_run_out(fresh_gfn, TLB_FRESH) != TLB_FRESH;
 		merged = write_round(r);
 		w->breaks += merged;
-		if (r > 1 && merged < TLB_PAGES / 2 && ns < 50 * CLOCK_MS)
+		if (r > 1 && merged < TLB_PAGES / 2 && ns < 8 * CLOCK_MS)
 			ns *= 2;
 		for (uint64_t k = 0; k < w->naps; k++) {
 			nap(ns);
@@ -159,7 +159,7 @@ void guest_main(void)
 {
 	static struct tlb_reading reading;
 	struct writing w = {
-	    .rounds = option_u64("rounds", 30),
+	    .rounds = option_u64("rounds", 20),
 	    .naps = option_u64("naps", 16),
 	    .nap_ns = option_u64("nap", 500) * 1000,
 	};
