@@ -22,7 +22,7 @@ class Case:
     memory: int = 256
     script: list = field(default_factory=lambda: ["wait all 100", "audit"])
     timeout: float = 120
-    expect_crash: dict = field(default_factory=dict)  # guest name -> words of the reason
+    outcomes: object = None      # f(machine name) -> {guest name: what it must come to}; tests/boot/hostile.tsv
     refused: str | None = None   # words of the sentence with which guests are refused
     heard: list = field(default_factory=list)         # words that must be in some line
     check: object = None         # f(session) -> list of troubles; runs before power-off
@@ -32,7 +32,7 @@ class Case:
 def machine_options(case, machine):
     base = dict(machine=machine, cpu=case.cpu.get(machine), smp=case.smp, memory=case.memory,
                 append="", elf=str(BUILD / "quire.elf"), iso=False, uefi=False, bios=None, grub="",
-                count=False, kvm=False, config=str(TOP / "tests/boot" / case.config) if case.config else None)
+                count=False, kvm=False, ips=50000000, config=str(TOP / "tests/boot" / case.config) if case.config else None)
     base.update(case.options)
     return SimpleNamespace(**base)
 
@@ -55,7 +55,7 @@ def run_case(case, machine_name):
         trouble.append(f"ended early: {error}")
     finally:
         if session:
-            judge(case, session.heard, trouble)
+            judge(case, machine_name, session.heard, trouble)
             keep_log(case, machine_name, session.heard)
             if trouble:
                 notes += ["last lines of the console:"] + ["  " + line for line in session.heard.lines[-25:]]
@@ -85,7 +85,7 @@ def play(case, session, trouble, notes):
             raise
 
 
-def judge(case, heard, trouble):
+def judge(case, machine_name, heard, trouble):
     if heard.panic is not None:
         trouble.append(f"the hypervisor panicked: {heard.panic}")
     if case.refused is not None:
@@ -93,22 +93,32 @@ def judge(case, heard, trouble):
             trouble.append(f"expected to be refused with `{case.refused}`, heard `{heard.refused}`")
     elif heard.refused is not None:
         trouble.append(f"guests were refused: {heard.refused}")
-    expected = dict(case.expect_crash)
+    expected = case.outcomes(machine_name) if case.outcomes else {}
     for guest in heard.guests.values():
         if guest.name in expected:
-            judge_crash(guest, expected.pop(guest.name), heard, trouble)
+            trouble += judge_outcome(guest, expected.pop(guest.name), heard)
         elif problem := guest.trouble():
             trouble.append(problem)
-    trouble += [f"{name}: was expected to crash and never ran" for name in expected]
     trouble += [f"no line has `{w}`" for w in case.heard if not any(w in line for line in heard.lines)]
 
 
-def judge_crash(guest, words, heard, trouble):
-    if guest.ended != "crash":
-        trouble.append(f"{guest.name}: should have been stopped, but ended with {guest.ended}")
-    elif not any(words in line and guest.name in line for line in heard.lines):
-        trouble.append(f"{guest.name}: stopped, but not with `{words}`")
-    trouble += [f"{guest.name}: {f}" for f in guest.failures]
+def judge_outcome(guest, outcome, heard):
+    """A guest that was not meant to end as a test does."""
+    kind, _, words = outcome.partition(": ")
+    ends = {"crash": "crash", "itself": "crash", "poweroff": "poweroff", "alive": None}
+    if kind == "alive" and guest.ended == "destroyed":
+        return []
+    if guest.ended != ends[kind]:
+        return [f"{guest.name}: must come to `{outcome}`, but ended with {guest.ended}"]
+    if words and not any(words in line and f"({guest.name})" in line for line in heard.lines):
+        return [f"{guest.name}: stopped, but not with `{words}`"]
+    return [f"{guest.name}: {f}" for f in guest.failures]
+
+
+def outcomes_table(path):
+    """tests/boot/hostile.tsv -> f(machine) -> {attack: outcome}"""
+    rows = [line.split("\t") for line in (TOP / path).read_text().splitlines() if line and not line.startswith("#")]
+    return lambda machine: {row[0]: row[1 if machine == "qemu" else 2] for row in rows}
 
 
 # ---- checks that a case may name

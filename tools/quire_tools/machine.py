@@ -36,7 +36,7 @@ com1: enabled=1, mode=term, dev={tty}
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=cdrom, path={iso}, status=inserted
 memory: guest={memory}, host={memory}
-cpu: model={cpu}, count={smp}, ips=50000000, reset_on_triple_fault=0, ignore_bad_msrs=0
+cpu: model={cpu}, count={smp}, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs=0
 log: {log}
 panic: action=fatal
 error: action=report
@@ -169,7 +169,7 @@ class Machine:
         rc = self.folder / "bochsrc"
         rc.write_text(BOCHSRC.format(bios=bios, bios_options="" if o.bios else ", options=fastboot",
                                      tty=os.ttyname(slave), iso=self.iso(), memory=o.memory,
-                                     cpu=o.cpu or "corei7_haswell_4770", smp=o.smp, log=self.folder / "bochs.log"))
+                                     cpu=o.cpu or "corei7_haswell_4770", smp=o.smp, ips=o.ips, log=self.folder / "bochs.log"))
         debugger = self.folder / "debugger"
         debugger.write_text("c\n")
         self.debugger_log = open(self.folder / "emulator.log", "wb")
