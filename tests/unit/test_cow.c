@@ -131,10 +131,13 @@ static void reader_at_switch(enum env_point p)
 	assert_true(guest_inside(1, seen_space));
 	assert_int_equal(guest_read(1, seen_space, PAGE(9), &seen_value), VERDICT_RESUME);
 	assert_true(frame_slot(frame_at(seen_frame)) >= 2);
+	/* And nobody may write to the new one yet: CPU 1 would miss that write. */
+	assert_false(mm.format->access(p2m_entry_get(p2m_find(seen_space, GFN(9)).entry)) & PTE_W);
 }
 
 /* Between switch and flush another CPU of this guest reads the old frame: it has not lost
- * its count, so nobody could have taken it over and written to it. */
+ * its count, so nobody could have taken it over and written to it; and the new one, which
+ * this CPU does not see, is still read-only. */
 static void old_frame_keeps_its_count_until_flushed(void **state)
 {
 	uint64_t v;
