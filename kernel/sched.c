@@ -164,6 +164,19 @@ void sched_dequeue(struct vcpu *v)
 	v->in_queue = false;
 }
 
+/*
+ * Slices end at odd times, between three quarters and all of SCHED_SLICE_NS: CPUs
+ * whose slices run in step, or in step with something else that is periodic, would
+ * favour the same vCPU each time. A linear congruential generator is random enough.
+ */
+static uint64_t sched_slice_ns(void)
+{
+	static uint64_t seed = 1;
+
+	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return SCHED_SLICE_NS - (seed >> 33) % (SCHED_SLICE_NS / 4);
+}
+
 struct vcpu *sched_pick(unsigned cpu, uint64_t now)
 {
 	struct vcpu *v = queue;
@@ -176,7 +189,7 @@ struct vcpu *sched_pick(unsigned cpu, uint64_t now)
 	v->running = true;
 	v->cpu = cpu;
 	v->started_ns = now;
-	v->slice_end_ns = now + SCHED_SLICE_NS;
+	v->slice_end_ns = now + sched_slice_ns();
 	waited = now > v->queued_ns ? now - v->queued_ns : 0;
 	v->longest_wait_ns = max_u64(v->longest_wait_ns, waited);
 	least_vruntime = max_u64(least_vruntime, v->vruntime_ns);
@@ -194,15 +207,22 @@ static unsigned sched_runstate(const struct vcpu *v)
 	return v->state == VCPU_BLOCKED ? RUNSTATE_blocked : RUNSTATE_runnable;
 }
 
-void sched_put(struct vcpu *v, uint64_t now)
+/* Put on account what it ran up to now. */
+static void sched_account(struct vcpu *v, uint64_t now)
 {
 	uint64_t ran = now - v->started_ns;
 
 	v->ran_ns += ran;
 	v->vruntime_ns += ran;
+	v->started_ns = now;
+	cpus[v->cpu].stats.guest_ns += ran;
+}
+
+void sched_put(struct vcpu *v, uint64_t now)
+{
+	sched_account(v, now);
 	v->running = false;
 	cpus[v->cpu].current = NULL;
-	cpus[v->cpu].stats.guest_ns += ran;
 	cpus[v->cpu].stats.switches++;
 	runstate_change(v, sched_runstate(v));
 	if (vcpu_may_run(v)) {
@@ -265,7 +285,7 @@ struct sched_cpu_stats sched_cpu_stats(unsigned cpu)
 
 static void sched_rearm(struct cpu_sched *c, uint64_t deadline)
 {
-	deadline = min_u64(min_u64(deadline, c->tick_ns), timer_next_ns());
+	deadline = min_u64(deadline, timer_next_ns());
 	c->armed_ns = deadline;
 	machine_timer(deadline);
 }
@@ -302,6 +322,22 @@ static void sched_softwork(struct cpu_sched *c)
 	sched_scan(c, BUSY_SCAN_PAGES);
 }
 
+/* The slice is over: another one at once, if nobody else wants the CPU. */
+static bool sched_extend(struct vcpu *v, uint64_t now)
+{
+	bool alone;
+
+	sched_lock();
+	alone = !queue;
+	if (alone) {
+		sched_account(v, now);
+		v->slice_end_ns = now + sched_slice_ns();
+		least_vruntime = max_u64(least_vruntime, v->vruntime_ns);
+	}
+	sched_unlock();
+	return alone;
+}
+
 /* Still this vCPU, now that something asked us to look? */
 static bool sched_stay(struct cpu_sched *c, struct vcpu *v)
 {
@@ -309,8 +345,9 @@ static bool sched_stay(struct cpu_sched *c, struct vcpu *v)
 
 	c->poll = false;
 	timer_tick();
-	if (c->resched || stop_asked || now >= v->slice_end_ns || now >= c->tick_ns ||
-	    !vcpu_may_run(v))
+	if (c->resched || stop_asked || !vcpu_may_run(v))
+		return false;
+	if (now >= v->slice_end_ns && (now >= c->tick_ns || !sched_extend(v, now)))
 		return false;
 	sched_rearm(c, v->slice_end_ns);
 	return true;
@@ -348,7 +385,7 @@ static void sched_idle(struct cpu_sched *c, unsigned cpu)
 		return;
 	}
 	deadline = begin + (cpu == 0 ? TICK_NS : IDLE_TICK_NS);
-	sched_rearm(c, deadline);
+	sched_rearm(c, min_u64(deadline, c->tick_ns));
 	if (!c->poll)
 		machine_idle();
 	c->poll = false;

@@ -5,7 +5,7 @@
 
 #include "kernel/domain.h"
 
-#define SCHED_SLICE_NS UINT64_C(10000000) /* longest time between two looks at the queue */
+#define SCHED_SLICE_NS UINT64_C(2500000) /* longest time between two looks at the queue */
 
 /* One lock for the state of all vCPUs and the run queue; innermost but for none. */
 void sched_lock(void);
