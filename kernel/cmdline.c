@@ -6,11 +6,23 @@
 #include "kernel/log.h"
 #include "mm/leaf/bits.h"
 
-/* Every key that means something; one ending in '.' is a family. */
-static const char *const known[] = {"console", "com1", "loglvl", "noreboot",
-                                    "maxcpus", "smt",  "scan.",  "reserve"};
-/* Those whose value is a number. */
-static const char *const numbers[] = {"maxcpus"};
+/* Every key that means something, and what its value must be (docs/command-line.md). */
+enum value_form { ANY, NUMBER, SWITCH };
+static const struct {
+	const char *key;
+	enum value_form form;
+} known[] = {
+    {"console",     ANY   },
+    {"com1",        ANY   },
+    {"loglvl",      ANY   },
+    {"noreboot",    SWITCH},
+    {"maxcpus",     NUMBER},
+    {"smt",         SWITCH},
+    {"reserve",     ANY   },
+    {"scan.on",     SWITCH},
+    {"scan.policy", ANY   },
+    {"scan.pages",  NUMBER},
+};
 
 static char line[CMDLINE_MAX];
 static bool cut;
@@ -102,21 +114,27 @@ bool cmdline_get(const char *key, char *dst, size_t bytes)
 	return true;
 }
 
+/* 1 for yes, 0 for no, -1 for neither. */
+static int parse_switch(const char *s, size_t n)
+{
+	static const char *const words[2][5] = {
+	    {"0",  "off", "no",  "false"},
+            { "", "1",  "on", "yes",  "true"}
+        };
+
+	for (int yes = 0; yes < 2; yes++)
+		for (size_t i = 0; i < ARRAY_SIZE(words[yes]) && words[yes][i]; i++)
+			if (n == strlen(words[yes][i]) && (!n || !memcmp(s, words[yes][i], n)))
+				return yes;
+	return -1;
+}
+
 bool cmdline_bool(const char *key, bool otherwise)
 {
-	static const char *const yes[] = {"", "1", "on", "yes", "true"};
-	static const char *const no[] = {"0", "off", "no", "false"};
-	char v[8];
+	struct word w;
+	int yes = find(key, &w) ? parse_switch(w.value, w.value_len) : -1;
 
-	if (!cmdline_get(key, v, sizeof(v)))
-		return otherwise;
-	for (size_t i = 0; i < ARRAY_SIZE(yes); i++)
-		if (!strcmp(v, yes[i]))
-			return true;
-	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
-		if (!strcmp(v, no[i]))
-			return false;
-	return otherwise;
+	return yes < 0 ? otherwise : yes;
 }
 
 /* Decimal or 0x...; false unless all of it is a number that fits. */
@@ -172,40 +190,37 @@ uint64_t cmdline_share(const char *key, uint64_t whole, uint64_t otherwise)
 	return whole / 100 * v + whole % 100 * v / 100;
 }
 
-static bool key_known(const struct word *w)
+/* What is wrong with a word, as the end of a sentence; NULL: nothing. */
+static const char *word_trouble(const struct word *w)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		size_t n = strlen(known[i]);
+	uint64_t v;
 
-		if (known[i][n - 1] != '.' && is_key(w, known[i]))
-			return true;
-		if (known[i][n - 1] == '.' && w->key_len > n && !memcmp(w->key, known[i], n))
-			return true;
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (!is_key(w, known[i].key))
+			continue;
+		if (known[i].form == NUMBER && !parse_number(w->value, w->value_len, &v))
+			return "is not a number";
+		if (known[i].form == SWITCH && parse_switch(w->value, w->value_len) < 0)
+			return "is neither on nor off";
+		return NULL;
 	}
-	return false;
+	return "is not known";
 }
 
 void cmdline_check(void (*f)(const char *sentence))
 {
-	const char *at = line;
+	const char *at = line, *trouble;
 	struct word w;
 	char text[120];
-	uint64_t v;
 
 	if (cut)
 		f("the command line is too long: its end is not used");
 	while (word_next(&at, &w)) {
-		if (!key_known(&w)) {
-			text_format(text, sizeof(text), "command line: unknown key \"%.*s\"",
-			            (int)min_u64(w.key_len, 60), w.key);
-			f(text);
-		}
-		for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-			if (!is_key(&w, numbers[i]) || parse_number(w.value, w.value_len, &v))
-				continue;
-			text_format(text, sizeof(text), "command line: %s is not a number",
-			            numbers[i]);
-			f(text);
-		}
+		trouble = word_trouble(&w);
+		if (!trouble)
+			continue;
+		text_format(text, sizeof(text), "command line: %.*s %s",
+		            (int)min_u64(w.key_len, 60), w.key, trouble);
+		f(text);
 	}
 }

@@ -19,12 +19,13 @@ const char *cmdline_text(void);
 bool cmdline_get(const char *key, char *dst, size_t bytes);
 /* Given bare, or as 1, on, yes, true: true. As 0, off, no, false: false. Else `otherwise`. */
 bool cmdline_bool(const char *key, bool otherwise);
-/* Decimal, or hexadecimal after 0x; anything else is reported and gives `otherwise`. */
+/* Decimal, or hexadecimal after 0x; anything else gives `otherwise`. */
 uint64_t cmdline_number(const char *key, uint64_t otherwise);
 /* A number of pages, or a percentage ("2%") of `whole`; never more than whole. */
 uint64_t cmdline_share(const char *key, uint64_t whole, uint64_t otherwise);
 
-/* Call f with a sentence for each key that nobody knows, and each value that is no number. */
+/* Call f with a sentence for each key that nobody knows, each value that is no number where
+ * one is needed, and each that is neither on nor off. */
 void cmdline_check(void (*f)(const char *sentence));
 
 #endif

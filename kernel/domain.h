@@ -205,6 +205,9 @@ void sched_run(void) noreturn_fn; /* the loop of each CPU */
 void sched_stopped(void (*work)(void *arg), void *arg);
 void sched_set_scan(bool on); /* scan in idle time and a little of busy time; on at start */
 bool sched_scan_on(void);
+/* Pages looked at in one slice of idle time, 1 to the maximum; a quarter of it in busy time. */
+#define SCHED_SCAN_PAGES_MAX 4096u
+void sched_set_scan_pages(unsigned pages);
 /* CPU i ran guests for so long, was idle for so long; of all time since sched_init. */
 struct sched_cpu_stats {
 	uint64_t guest_ns, idle_ns, scan_ns, switches;

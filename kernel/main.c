@@ -10,6 +10,7 @@
 #include "kernel/domain.h"
 #include "kernel/log.h"
 #include "kernel/machine.h"
+#include "mm/scan.h"
 
 static const char *refused; /* why no guest can run here; NULL: they can */
 
@@ -20,9 +21,35 @@ static void log_level_from_cmdline(void)
 
 	if (!cmdline_get("loglvl", v, sizeof(v)))
 		return;
+	if (!__builtin_strcmp(v, "all")) {
+		log_set_level(LOG_DEBUG);
+		return;
+	}
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-		if (!__builtin_strcmp(v, names[i]) || !__builtin_strcmp(v, "all"))
-			log_set_level((enum log_level)(v[0] == 'a' ? LOG_DEBUG : i));
+		if (!__builtin_strcmp(v, names[i])) {
+			log_set_level((enum log_level)i);
+			return;
+		}
+	log_warn("command line: loglvl is one of error, warn, info, debug, all; not \"%s\"", v);
+}
+
+static void scan_from_cmdline(void)
+{
+	uint64_t pages;
+	char v[32];
+
+	sched_set_scan(cmdline_bool("scan.on", true));
+	if (cmdline_get("scan.policy", v, sizeof(v)) && !scan_set_policy(v))
+		log_warn("command line: there is no scan.policy \"%s\"; \"%s\" stays", v,
+		         scan_policy_name());
+	if (!cmdline_get("scan.pages", v, sizeof(v)))
+		return;
+	pages = cmdline_number("scan.pages", 0);
+	if (pages >= 1 && pages <= SCHED_SCAN_PAGES_MAX)
+		sched_set_scan_pages((unsigned)pages);
+	else
+		log_warn("command line: scan.pages is 1 to %u; it stays as it was",
+		         SCHED_SCAN_PAGES_MAX);
 }
 
 /* VMX or SVM on this CPU; the boot CPU goes first and decides for all. */
@@ -49,6 +76,7 @@ static const char *virt_start(void)
 void kernel_main(const struct boot_info *bi)
 {
 	log_level_from_cmdline();
+	scan_from_cmdline();
 	refused = virt_start();       /* which back end, and so which page-table format */
 	sched_init();                 /* before there is a vCPU to run */
 	machine_release_cpus();       /* each comes to kernel_main_ap */

@@ -297,17 +297,41 @@ bool monitor_scan(struct run *r)
 
 #define SETTLE_PAGES 128u
 
+/* What the settling under way has cost, of the scanner's time only. */
+static struct {
+	struct mm_stats before;
+	uint64_t cycles;
+} settling;
+
+static void settle_print(void)
+{
+	struct mm_stats m = mm_stats();
+	const struct mm_stats *b = &settling.before;
+
+	log_tag("scan settled pages_saved=%lu pages_shared=%lu full_scans=%lu freed=%lu "
+	        "scanned=%lu fingerprinted=%lu compared=%lu cycles=%lu",
+	        m.pages_saved, m.pages_shared, m.full_scans, m.merges - b->merges,
+	        m.pages_scanned - b->pages_scanned, m.pages_fingerprinted - b->pages_fingerprinted,
+	        m.pages_compared - b->pages_compared, settling.cycles);
+}
+
 bool monitor_settle(struct run *r)
 {
-	struct mm_stats m;
+	bool settled = false;
 
-	if (r->calls == 0)
+	if (r->calls == 0) {
+		settling.before = mm_stats();
+		settling.cycles = 0;
 		scan_settle_begin();
-	while (!scan_settle_step(SETTLE_PAGES))
-		if (monitor_turn_over())
+	}
+	while (!settled) {
+		uint64_t began = machine_tsc();
+
+		settled = scan_settle_step(SETTLE_PAGES);
+		settling.cycles += machine_tsc() - began;
+		if (!settled && monitor_turn_over())
 			return false;
-	m = mm_stats();
-	log_tag("scan settled pages_saved=%lu pages_shared=%lu full_scans=%lu", m.pages_saved,
-	        m.pages_shared, m.full_scans);
+	}
+	settle_print();
 	return true;
 }

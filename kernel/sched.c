@@ -29,11 +29,11 @@
 #include "kernel/xen_abi.h"
 #include "mm/mm.h"
 
-#define TICK_NS         UINT64_C(10000000)  /* console and timers are looked at this often */
-#define IDLE_TICK_NS    UINT64_C(200000000) /* of the other CPUs when nothing is to do */
-#define IDLE_SCAN_PAGES 64u
-#define BUSY_SCAN_PAGES 16u
-#define REAP_NS         UINT64_C(2000000)
+#define TICK_NS        UINT64_C(10000000)  /* console and timers are looked at this often */
+#define IDLE_TICK_NS   UINT64_C(200000000) /* of the other CPUs when nothing is to do */
+#define SCAN_PAGES     64u                 /* in an idle slice */
+#define SCAN_BUSY_PART 4u                  /* a slice of busy time is so much less */
+#define REAP_NS        UINT64_C(2000000)
 
 struct cpu_sched {
 	_Atomic bool poll;    /* leave the inner loop and look around */
@@ -52,6 +52,7 @@ static uint64_t least_vruntime; /* never falls */
 static struct cpu_sched cpus[MAX_CPUS];
 static _Atomic uint64_t idle_cpus;
 static _Atomic bool scan_on = true;
+static _Atomic unsigned scan_pages = SCAN_PAGES;
 static _Atomic uint32_t stop_asked; /* CPU + 1 of who stops the world; 0 nobody */
 
 static struct cpu_sched *sched_this(void)
@@ -273,6 +274,11 @@ void sched_set_scan(bool on)
 	scan_on = on;
 }
 
+void sched_set_scan_pages(unsigned pages)
+{
+	scan_pages = (unsigned)min_u64(max_u64(pages, 1), SCHED_SCAN_PAGES_MAX);
+}
+
 bool sched_scan_on(void)
 {
 	return scan_on;
@@ -319,7 +325,7 @@ static void sched_softwork(struct cpu_sched *c)
 	monitor_poll();
 	while (domain_reap() && machine_ns() - now < REAP_NS)
 		;
-	sched_scan(c, BUSY_SCAN_PAGES);
+	sched_scan(c, max_u64(scan_pages / SCAN_BUSY_PART, 1));
 }
 
 /* The slice is over: another one at once, if nobody else wants the CPU. */
@@ -380,7 +386,7 @@ static void sched_idle(struct cpu_sched *c, unsigned cpu)
 {
 	uint64_t begin = machine_ns(), deadline;
 
-	if (!c->poll && ((cpu == 0 && domain_reap()) || sched_scan(c, IDLE_SCAN_PAGES))) {
+	if (!c->poll && ((cpu == 0 && domain_reap()) || sched_scan(c, scan_pages))) {
 		machine_irq_window();
 		return;
 	}

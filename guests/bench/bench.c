@@ -18,8 +18,11 @@
  * sleeps until hypercall 50's event (a new memory target): whoever measures
  * lets the scanner merge them meanwhile. Without, it waits wait= ms (2000).
  *
- * Options: settle  wait=MS
+ * With `sets` it measures nothing itself: it fills memory for the scanner (sets.h).
+ *
+ * Options: settle  wait=MS  sets  pages=N
  */
+#include "guests/bench/sets.h"
 #include "guests/lib/ballooning.h"
 #include "guests/lib/clock.h"
 #include "guests/lib/control.h"
@@ -178,6 +181,10 @@ static void await_merging(void)
 void guest_main(void)
 {
 	clock_init();
+	if (option_flag("sets")) {
+		sets_run();
+		return;
+	}
 	prepare_merged();
 	measure_empty();
 	measure_hypercall();

@@ -50,6 +50,11 @@ unsigned machine_cpus(void)
 	return 2;
 }
 
+uint64_t machine_tsc(void)
+{
+	return now_ns;
+}
+
 uint64_t machine_tsc_hz(void)
 {
 	return 1000000000;

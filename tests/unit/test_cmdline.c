@@ -86,17 +86,19 @@ static void test_share(void **state)
 	assert_true(cmdline_share("c", UINT64_MAX, 1) == UINT64_MAX);
 }
 
-/* Unknown keys, bad numbers and a line that is too long are each told once. */
+/* Unknown keys, bad numbers, switches that are neither on nor off, and a line that is too long are
+ * each told once. */
 static void test_check(void **state)
 {
 	char longer[CMDLINE_MAX + 100];
 
 	(void)state;
 	assert_string_equal(check("console=com1 com1=115200 loglvl=all noreboot maxcpus=2 smt=0 "
-	                          "scan.rate=5 reserve=2%"),
+	                          "scan.on=0 scan.policy=plain scan.pages=128 reserve=2%"),
 	                    "");
-	assert_string_equal(check("colour=red"), "command line: unknown key \"colour\"\n");
-	assert_string_equal(check("scan."), "command line: unknown key \"scan.\"\n");
+	assert_string_equal(check("colour=red"), "command line: colour is not known\n");
+	assert_string_equal(check("scan.rate=5"), "command line: scan.rate is not known\n");
+	assert_string_equal(check("scan.on=x"), "command line: scan.on is neither on nor off\n");
 	assert_string_equal(check("maxcpus=two"), "command line: maxcpus is not a number\n");
 	memset(longer, ' ', sizeof(longer));
 	longer[sizeof(longer) - 1] = 0;

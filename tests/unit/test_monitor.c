@@ -286,7 +286,8 @@ static void settling_takes_turns(void **state)
 {
 	(void)state;
 	type("settle\r");
-	assert_heard("@quire scan settled pages_saved=7 pages_shared=3 full_scans=0\n");
+	assert_heard("@quire scan settled pages_saved=7 pages_shared=3 full_scans=0 freed=0 ");
+	assert_heard(" cycles=15000000\n"); /* three steps, and nothing between them */
 	assert_heard("status=0");
 	type("scan off\r");
 	assert_false(scan_is_on);
