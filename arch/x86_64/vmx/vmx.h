@@ -40,6 +40,8 @@ _Static_assert(sizeof(struct vmx_caps) == VMX_NR_CAPS * 8, "one word a capabilit
 #define VMX_BASIC_TRUE           BIT(55) /* the TRUE_ capability MSRs exist */
 #define VMX_BASIC_ANY_ERROR_CODE BIT(56) /* an exception may be injected with or without one */
 
+#define VMX_MISC_TIMER_SHIFT(m)                                                                    \
+	((m)&0x1f)                     /* the preemption timer counts every 2^n ticks of the TSC */
 #define VMX_MISC_SAVES_LMA      BIT(5) /* exits store EFER.LMA into the entry control */
 #define VMX_MISC_HLT            BIT(6)
 #define VMX_MISC_SHUTDOWN       BIT(7)
@@ -270,10 +272,11 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEGS };
 
 struct vmx_controls {
 	uint32_t pin, proc, proc2, exit, entry;
-	bool ept_ad;        /* EPT has accessed and dirty flags */
-	bool pause_loop;    /* PAUSE exits only in tight loops, else each PAUSE exits */
-	bool vpid;          /* translations are tagged; else every entry and exit flushes */
-	bool invept_single; /* else all contexts at once */
+	bool ept_ad;           /* EPT has accessed and dirty flags */
+	bool preemption_timer; /* there is one; vmx_run.c says when it is on */
+	bool pause_loop;       /* PAUSE exits only in tight loops, else each PAUSE exits */
+	bool vpid;             /* translations are tagged; else every entry and exit flushes */
+	bool invept_single;    /* else all contexts at once */
 	bool invvpid_single;
 };
 

@@ -40,7 +40,7 @@ const struct vmx_control_bit vmx_control_bits[] = {
 	P(INTERRUPT_EXIT, WISH_ON, "external-interrupt exiting", "interrupts are ours"),
 	P(NMI_EXIT, WISH_ON, "NMI exiting", "NMIs are ours: a panic stops CPUs by NMI"),
 	P(VIRTUAL_NMI, WISH_ON, "virtual NMIs", "the guest's NMI blocking is its own"),
-	P(PREEMPTION_TIMER, WISH_OFF, "preemption timer", "the APIC timer interrupts the guest"),
+	P(PREEMPTION_TIMER, WISH_OFF, "preemption timer", "the APIC timer interrupts the guest; see vmx_run.c"),
 	P(POSTED_INTERRUPT, WISH_OFF, "posted interrupts", "events are injected at entry"),
 
 	C(INTERRUPT_WINDOW, WISH_SWITCHED, "interrupt-window exiting", "on while an interrupt waits"),
@@ -270,6 +270,7 @@ const char *vmx_controls_choose(const struct vmx_caps *caps, struct vmx_controls
 	c->proc2 = words[WORD_PROC2];
 	c->exit = words[WORD_EXIT];
 	c->entry = words[WORD_ENTRY];
+	c->preemption_timer = (word_caps(caps, WORD_PIN) >> 32) & PIN_PREEMPTION_TIMER;
 	c->pause_loop = c->proc2 & PROC2_PAUSE_LOOP;
 	if (c->pause_loop && !((uint32_t)word_caps(caps, WORD_PROC) & PROC_PAUSE_EXIT))
 		c->proc &= ~(uint32_t)PROC_PAUSE_EXIT;

@@ -64,7 +64,7 @@ const struct vmx_reason vmx_reasons[VMX_NR_REASONS] = {
 	R(EPT_MISCONFIG, "EPT misconfiguration", MEMORY, NEED_GPA | NEED_IDT | LEN),
 	R(INVEPT, "INVEPT", UNDEFINED, LEN),
 	R(RDTSCP, "RDTSCP", UNKNOWN, LEN),
-	R(PREEMPTION_TIMER, "preemption timer", UNKNOWN, 0),
+	R(PREEMPTION_TIMER, "preemption timer", INTERRUPT, 0),
 	R(INVVPID, "INVVPID", UNDEFINED, LEN),
 	R(WBINVD, "WBINVD", CACHE, LEN),
 	R(XSETBV, "XSETBV", XSETBV, LEN),

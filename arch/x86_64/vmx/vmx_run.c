@@ -34,6 +34,20 @@ static inline void read_registers(struct hvm_vcpu *v)
 	v->regs.rflags = k->rflags = vmread(GUEST_RFLAGS);
 }
 
+/*
+ * While the guest's interrupts are off the preemption timer runs beside the
+ * APIC's. A CPU does not need it: with external-interrupt exiting an interrupt
+ * exits whatever RFLAGS.IF is (SDM vol. 3, 24.6.1). Bochs 2.7 forgets that at a
+ * VM entry with IF clear, and lets the guest run on for as long as it likes.
+ */
+static __attribute__((noinline)) void switch_timer(struct vmx_vcpu *k, bool on)
+{
+	k->timer = on;
+	if (!vmx_controls.preemption_timer)
+		return;
+	vmwrite(PIN_CONTROLS, vmx_controls.pin | (on ? PIN_PREEMPTION_TIMER : 0));
+}
+
 static void read_exit(struct vmx_raw_exit *raw, uint32_t reason)
 {
 	unsigned needs = vmx_exit_needs(reason);
@@ -160,6 +174,8 @@ void vmx_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 
 	if (unlikely(k->event_info | k->attention) && !before_entry(v, x))
 		return;
+	if (unlikely(k->timer == !!(v->regs.rflags & RFLAGS_IF)))
+		switch_timer(k, !k->timer);
 	write_registers(v);
 	if (unlikely(flush))
 		flush_space(k);

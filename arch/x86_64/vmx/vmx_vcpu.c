@@ -57,6 +57,10 @@ static uint64_t make_block(struct hvm_vcpu *v)
 static void write_controls(const struct vmx_vcpu *k)
 {
 	vmwrite(PIN_CONTROLS, vmx_controls.pin);
+	/* One millisecond, reloaded at each entry. */
+	if (vmx_controls.preemption_timer)
+		vmwrite(GUEST_PREEMPTION_TIMER,
+		        machine_tsc_hz() / 1000 >> VMX_MISC_TIMER_SHIFT(vmx_caps.misc));
 	vmwrite(PROC_CONTROLS, k->proc);
 	vmwrite(PROC2_CONTROLS, vmx_controls.proc2);
 	vmwrite(EXIT_CONTROLS, vmx_controls.exit);

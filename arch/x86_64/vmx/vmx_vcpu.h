@@ -14,6 +14,7 @@
 
 struct vmx_vcpu {
 	uint64_t vmcs;      /* address of the VMCS */
+	bool timer;         /* the preemption timer is on */
 	bool launched;      /* VMRESUME from now on; VMCLEAR undoes it */
 	uint32_t attention; /* what the next run has to do first; ATTENTION_ */
 	uint16_t vpid;
