@@ -142,13 +142,13 @@ static void icebp(void *arg)
 
 /* QEMU 7.2 has neither general detect nor INT1, with or without a hypervisor. */
 static const struct attack dr_rows[] = {
-    {"DR7 bit 32",               dr7_high,          TRAP(TRAP_GP)          },
-    {"DR6 bit 40",               dr6_high,          TRAP(TRAP_GP)          },
-    {"DR4 with CR4.DE",          dr4_with_de,       TRAP(TRAP_UD)          },
-    {"DR0 under general detect", dr_general_detect, TRAP(TRAP_DB) | NOTHING},
-    {"a single step",            single_step,       TRAP(TRAP_DB)          },
-    {"a single step over CPUID", single_step_cpuid, TRAP(TRAP_DB)          },
-    {"INT1",                     icebp,             TRAP(TRAP_DB) | TRAP(TRAP_UD)          },
+    {"DR7 bit 32",               dr7_high,          TRAP(TRAP_GP)                },
+    {"DR6 bit 40",               dr6_high,          TRAP(TRAP_GP)                },
+    {"DR4 with CR4.DE",          dr4_with_de,       TRAP(TRAP_UD)                },
+    {"DR0 under general detect", dr_general_detect, TRAP(TRAP_DB) | NOTHING      },
+    {"a single step",            single_step,       TRAP(TRAP_DB)                },
+    {"a single step over CPUID", single_step_cpuid, TRAP(TRAP_DB)                },
+    {"INT1",                     icebp,             TRAP(TRAP_DB) | TRAP(TRAP_UD)},
 };
 
 /* Breakpoints off, and what was written to DR0..3 reads back. */

@@ -59,7 +59,7 @@ static const struct plain plain[] = {
     {40,     EXIT_PAUSE,     true },
     {41,     EXIT_BAD_STATE, false},
     {50,     EXIT_UNDEFINED, true },
-    {52,     EXIT_UNKNOWN,   false},
+    {52,     EXIT_INTERRUPT, false},
     {53,     EXIT_UNDEFINED, true },
     {54,     EXIT_CACHE,     true },
     {55,     EXIT_XSETBV,    true },
