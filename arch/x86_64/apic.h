@@ -18,7 +18,7 @@ void apic_send_nmi_others(void);
 void apic_send_init(uint32_t to);
 void apic_send_startup(uint32_t to, uint8_t page);
 
-/* The timer: raw counts; apic_timer.c gives them a unit. */
+/* The timer: raw counts; time.c gives them a unit. */
 void apic_timer_write(uint32_t count); /* one shot; 0 stops */
 uint32_t apic_timer_read(void);
 void apic_timer_mode(bool tsc_deadline, bool masked);

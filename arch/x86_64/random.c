@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Random bits for keys and salts: a state of 256 bits into which every call
- * stirs RDSEED or RDRAND where there is one, and the TSC; SipHash's round
+ * stirs RDRAND where there is one, and the TSC; SipHash's round
  * (Aumasson and Bernstein, 2012) between input and output, so that an output
  * tells nothing of the next.
  */

@@ -3,7 +3,7 @@
  * The PVH entry (Xen docs/misc/pvh.pandoc): 32-bit protected mode, paging off,
  * flat segments, EBX = physical address of hvm_start_info. From here to 64-bit
  * mode on page tables of our own that map the first 4 GiB one to one with
- * 2 MiB pages; paging.c splits where a guest asks for 4 KiB.
+ * 2 MiB pages.
  */
 #include "guests/lib/cpu.h"
 

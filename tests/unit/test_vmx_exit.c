@@ -193,7 +193,7 @@ static void test_ept_violation(void **state)
 			assert_false(x.memory.misconfigured);
 			assert_int_equal(x.length, 0);
 		}
-	/* emulators.md 2.1: the first write to a shared page. */
+	/* As Bochs says it of the first write to a shared page. */
 	decode((struct vmx_raw_exit){.reason = 48, .qualification = 0x1aa, .gpa = 0x3000});
 	assert_int_equal(x.memory.access, FAULT_WRITE);
 }
