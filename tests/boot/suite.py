@@ -24,8 +24,9 @@ def refused(name, words, cpu=None, **options):
 
 CASES = [
     *with_cpus("hello", "hello.cfg"),
-    *with_cpus("hypercalls", "hypercalls.cfg"),
-    *with_cpus("hypercalls with two vCPUs", "hypercalls2.cfg"),
+    # Timers are judged: counted, or a busy host would be blamed on us.
+    *with_cpus("hypercalls", "hypercalls.cfg", options={"count": 3}),
+    *with_cpus("hypercalls with two vCPUs", "hypercalls2.cfg", options={"count": 3}),
     *with_cpus("fill", "fill.cfg"),
     Case("fill on 2 MiB leaves", "fill-large.cfg"),
     *with_cpus("storm", "storm.cfg"),
