@@ -31,13 +31,26 @@ HV_OBJS := $(addprefix $(B)/hv/,$(addsuffix .o,$(basename $(HV_SRCS))))
 
 # Linked twice: the first time to learn the addresses of the functions, for
 # backtraces; the table has a size of its own section, so nothing moves.
-$(B)/quire.elf: $(HV_OBJS) linker.ld tools/symbols
+define link_hv
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(HV_LDFLAGS) -o $(B)/quire.pass1.elf $(HV_OBJS)
-	$(Q)tools/symbols $(B)/quire.pass1.elf > $(B)/symbols.S
-	$(Q)$(CC) -c -o $(B)/symbols.o $(B)/symbols.S
+	$(Q)$(CC) $(HV_LDFLAGS) -o $(@:.elf=.pass1.elf) $(1)
+	$(Q)tools/symbols $(@:.elf=.pass1.elf) > $(@:.elf=.symbols.S)
+	$(Q)$(CC) -c -o $(@:.elf=.symbols.o) $(@:.elf=.symbols.S)
 	@echo "  LINK    $@"
-	$(Q)$(CC) $(HV_LDFLAGS) -o $@ $(HV_OBJS) $(B)/symbols.o
+	$(Q)$(CC) $(HV_LDFLAGS) -o $@ $(1) $(@:.elf=.symbols.o)
+endef
+
+$(B)/quire.elf: $(HV_OBJS) linker.ld tools/symbols
+	$(call link_hv,$(HV_OBJS))
+
+# The same with the second flush of a merge taken out: guests/tlb must notice.
+$(B)/hv/tests/boot/merge.o: $(B)/hv/mm/merge.o
+	@mkdir -p $(@D)
+	$(Q)objcopy --redefine-sym deferred_seal=no_second_flush $< $@
+NO_FLUSH_OBJS := $(filter-out $(B)/hv/mm/merge.o,$(HV_OBJS)) $(B)/hv/tests/boot/merge.o \
+	$(B)/hv/tests/boot/no_second_flush.o
+$(B)/no-second-flush.elf: $(NO_FLUSH_OBJS) linker.ld tools/symbols
+	$(call link_hv,$(NO_FLUSH_OBJS))
 
 $(B)/hv/%.o: %.c
 	@mkdir -p $(@D)
@@ -144,9 +157,9 @@ bench-hash: $(B)/bench/bench-hash
 .PHONY: clang
 clang:
 	@$(MAKE) --no-print-directory B=$(B)/clang CC=clang $(B)/clang/quire.elf
-boot-svm: all clang
+boot-svm: all clang $(B)/no-second-flush.elf
 	tools/boot-tests --machine qemu
-boot-vtx: all
+boot-vtx: all $(B)/no-second-flush.elf
 	tools/boot-tests --machine bochs
 lint: $(B)/quire.elf
 	tools/lint $(B)/quire.elf

@@ -38,6 +38,8 @@ CASES = [
                  "shutdown fill", *END], heard=["target=4096 current=4096", "target=6144 current=6143"]),
     Case("tlb, 1 CPU", "tlb-one.cfg", smp=1),
     Case("tlb, 2 CPUs", "tlb.cfg"),
+    Case("tlb notices that a merge lacks its second flush", "tlb.cfg", options={"elf": str(BUILD / "no-second-flush.elf")},
+         outcomes=lambda machine: {"tlb": "fails: no look found bytes of another page"}),
     *with_cpus("idle", "idle.cfg", script=["sleep 500", "shutdown idle", *END]),
     *with_cpus("spin", "spin.cfg"),
     Case("two vCPUs work at the same time", "busy-smp.cfg"),
