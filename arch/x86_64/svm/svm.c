@@ -191,8 +191,8 @@ static void svm_describe(void (*line)(const char *text))
 	                svm_machine.features);
 	for (unsigned i = 0; i < ARRAY_SIZE(names) && at < (int)sizeof(text); i++)
 		if (svm_machine.features & names[i].bit)
-			at += text_format(text + at, sizeof(text) - (size_t)at, " %s,",
-			                  names[i].name);
+			at += text_format(text + at, sizeof(text) - (size_t)at, "%s %s",
+			                  text[at - 1] == ':' ? "" : ",", names[i].name);
 	line(text);
 	spec_describe(line);
 }
