@@ -14,7 +14,7 @@
  */
 #include "mm/balloon.h"
 #include "mm/flush.h"
-#include "mm/fund.h"
+#include "mm/fund_batch.h"
 #include "mm/p2m_table.h"
 #include "mm/pin.h"
 #include "mm/populate.h"
@@ -183,12 +183,14 @@ uint64_t balloon_out(struct space *s, const gfn_t *gfns, uint64_t n, unsigned or
 
 /* ---- in ---- */
 
+#define BALLOON_CHUNK 64u /* frames taken at a time */
+
 /* The entry where a page may come back: a hole, or nothing at all outside of promised RAM. */
 static uint64_t *balloon_hole(struct space *s, struct p2m_cursor *c, gfn_t gfn)
 {
 	uint64_t *e;
 
-	if (gfn.n >= GFN_LIMIT || s->memory_pages >= s->max_pages)
+	if (gfn.n >= GFN_LIMIT)
 		return NULL;
 	e = p2m_at(s, c, gfn);
 	if (e && pte_kind(p2m_entry_get(e), 1) == PTE_SOFT)
@@ -200,35 +202,48 @@ static uint64_t *balloon_hole(struct space *s, struct p2m_cursor *c, gfn_t gfn)
 	return p2m_make(s, gfn);
 }
 
-static bool balloon_in_one(struct space *s, struct p2m_cursor *c, gfn_t gfn)
+static bool balloon_in_one(struct space *s, struct p2m_cursor *c, gfn_t gfn, struct fund_frame f)
 {
 	uint64_t *e = balloon_hole(s, c, gfn);
-	bool clean;
-	mfn_t mfn;
 
 	if (!e)
 		return false;
-	mfn = fund_take(s, gfn, FUND_POPULATE, &clean);
-	if (!mfn_valid(mfn))
-		return false;
-	if (!clean)
-		env_page_zero(env_frame(mfn));
+	if (!f.clean)
+		env_page_zero(env_frame(f.mfn));
 	s->stats.ballooned -= p2m_entry_get(e) != 0;
-	p2m_entry_set(e, mm.format->leaf(mfn, 1, PTE_R | PTE_W | PTE_X, 0));
-	s->stats.private_pages++;
-	s->stats.populates++;
-	s->memory_pages++;
+	p2m_entry_set(e, mm.format->leaf(f.mfn, 1, PTE_R | PTE_W | PTE_X, 0));
 	return true;
+}
+
+/* Up to BALLOON_CHUNK pages; the frames of those that may not come back go again. */
+static uint64_t balloon_in_chunk(struct space *s, struct p2m_cursor *c, const gfn_t *gfns,
+                                 uint64_t n)
+{
+	struct fund_frame frames[BALLOON_CHUNK];
+	uint64_t room = s->max_pages - min_u64(s->memory_pages, s->max_pages), done = 0;
+	unsigned got = fund_take_batch(s, gfns, frames, (unsigned)min_u64(n, room));
+
+	while (done < got && balloon_in_one(s, c, gfns[done], frames[done]))
+		done++;
+	for (uint64_t i = done; i < got; i++)
+		fund_give(s, frames[i].mfn, 0);
+	s->stats.private_pages += done;
+	s->stats.populates += done;
+	s->memory_pages += done;
+	return done;
 }
 
 static uint64_t balloon_in_batch(struct space *s, const gfn_t *gfns, uint64_t n)
 {
 	struct p2m_cursor c = {0};
-	uint64_t done = 0;
+	uint64_t done = 0, came, chunk;
 
 	p2m_lock(s);
-	while (done < n && !s->dying && balloon_in_one(s, &c, gfns[done]))
-		done++;
+	do {
+		chunk = s->dying ? 0 : min_u64(n - done, BALLOON_CHUNK);
+		came = balloon_in_chunk(s, &c, gfns + done, chunk);
+		done += came;
+	} while (chunk && came == chunk && done < n);
 	p2m_unlock(s);
 	return done;
 }

@@ -82,12 +82,11 @@ static enum mm_status cow_copy(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *o
 	p2m_entry_exchange(e, f->leaf(new, 1, f->access(v) & ~PTE_W, PTE_SW_PROTECTED));
 	env_point(POINT_BREAK_SWITCHED);
 	generation = flush_begin(s);
-	flush_wait(s, generation);
+	deferred_free(s, old, generation); /* waits for the flush first */
 	p2m_allow_write(e);
 	cow_unmap_counted(s, old);
 	s->stats.private_pages++;
 	s->stats.breaks++;
-	deferred_free(s, old, generation);
 	*out = new;
 	return MM_OK;
 }
@@ -152,7 +151,9 @@ enum mm_status cow_writable(struct space *s, gfn_t gfn, bool guest_walk, mfn_t *
 
 	if (gfn.n >= GFN_LIMIT || s->dying)
 		return MM_NORAM;
-	p = p2m_find(s, gfn);
+	p = (struct p2m_slot){p2m_at(s, &s->near, gfn), 1};
+	if (!p.entry)
+		p = p2m_find(s, gfn);
 	kind = p.entry ? pte_kind(p2m_entry_get(p.entry), p.level) : PTE_EMPTY;
 	if (kind == PTE_LEAF)
 		return cow_leaf(s, gfn, p, guest_walk, out);

@@ -79,14 +79,17 @@ static bool flush_owes(unsigned cpu, struct space *s, uint64_t generation)
 
 void flush_wait(struct space *s, uint64_t generation)
 {
-	unsigned self = env_cpu();
+	bool any = false;
 
-	ASSERT(!flush_owes(self, s, generation)); /* we are not in guest mode */
+	ASSERT(!flush_owes(env_cpu(), s, generation)); /* we are not in guest mode */
 	env_fence();
 	for (unsigned cpu = 0; cpu < mm.nr_cpus; cpu++)
-		if (flush_owes(cpu, s, generation))
+		if (flush_owes(cpu, s, generation)) {
 			env_kick(cpu);
-	for (unsigned cpu = 0; cpu < mm.nr_cpus; cpu++)
+			any = true;
+		}
+	/* Who owes nothing now will owe nothing later: it flushes before it enters. */
+	for (unsigned cpu = 0; any && cpu < mm.nr_cpus; cpu++)
 		while (flush_owes(cpu, s, generation))
 			env_relax();
 }

@@ -65,25 +65,54 @@ static void fund_make_private(struct space *s, mfn_t mfn, gfn_t gfn)
 	frame_set_bits(f, FRAME_PRIVATE, FRAME_STALE);
 }
 
+/* One frame for s, lock held. */
+static inline mfn_t fund_take_locked(struct space *s, gfn_t gfn, enum fund_use use, bool *clean)
+{
+	mfn_t mfn;
+
+	if (!fund_allows(s, 1, use))
+		return MFN_NONE;
+	mfn = buddy_alloc(0);
+	ASSERT(mfn_valid(mfn)); /* any free block can be split */
+	fund_set_held(s, s->held + 1);
+	*clean = frame_flag(frame_at(mfn), FRAME_CLEAN);
+	fund_make_private(s, mfn, gfn);
+	return mfn;
+}
+
 mfn_t fund_take(struct space *s, gfn_t gfn, enum fund_use use, bool *clean)
 {
-	mfn_t mfn = MFN_NONE;
+	mfn_t mfn;
 
 	env_point(POINT_ALLOC);
 	if (env_refuse_alloc())
 		return MFN_NONE;
 	fund_lock();
-	if (fund_allows(s, 1, use)) {
-		mfn = buddy_alloc(0);
-		ASSERT(mfn_valid(mfn)); /* any free block can be split */
-		fund_set_held(s, s->held + 1);
-		*clean = frame_flag(frame_at(mfn), FRAME_CLEAN);
-		fund_make_private(s, mfn, gfn);
-	}
+	mfn = fund_take_locked(s, gfn, use, clean);
 	fund_unlock();
 	if (mfn_valid(mfn))
 		frame_count(FRAME_FREE, FRAME_PRIVATE, 1);
 	return mfn;
+}
+
+unsigned fund_take_batch(struct space *s, const gfn_t *gfns, struct fund_frame *frames, unsigned n)
+{
+	unsigned got = 0;
+
+	fund_lock();
+	for (; got < n; got++) {
+		struct fund_frame *f = &frames[got];
+
+		env_point(POINT_ALLOC);
+		if (env_refuse_alloc())
+			break;
+		f->mfn = fund_take_locked(s, gfns[got], FUND_POPULATE, &f->clean);
+		if (!mfn_valid(f->mfn))
+			break;
+	}
+	fund_unlock();
+	frame_count(FRAME_FREE, FRAME_PRIVATE, got);
+	return got;
 }
 
 mfn_t fund_take_large(struct space *s, gfn_t gfn)

@@ -1,9 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* The part of funding that only deferred.c and space.c use. */
+/* The part of funding that only balloon.c, deferred.c and space.c use. */
 #ifndef MM_FUND_BATCH_H
 #define MM_FUND_BATCH_H
 
 #include "mm/fund.h"
+
+struct fund_frame {
+	mfn_t mfn;
+	bool clean;
+};
+
+/* fund_take with FUND_POPULATE for up to n pages, under one hold of the lock; returns for
+ * how many of them, from the first on, there was a frame. */
+unsigned fund_take_batch(struct space *s, const gfn_t *gfns, struct fund_frame *frames,
+                         unsigned n) must_check;
 
 /* fund_give for n single frames, under one hold of the lock. */
 void fund_give_batch(struct space *s, const uint32_t *frames, unsigned n);

@@ -10,7 +10,7 @@
 
 struct held_locks {
 	unsigned n;
-	uint16_t rank[LOCKS_HELD_MAX];
+	uint16_t rank[LOCKS_HELD_MAX + 1]; /* from 1 on; rank[0] is 0, below every lock's */
 } __attribute__((aligned(64)));
 
 static struct held_locks held[ENV_MAX_CPUS];
@@ -21,27 +21,31 @@ void lock_order_init(void)
 		held[cpu].n = 0;
 }
 
-static void lock_push(struct held_locks *h, unsigned rank)
+static inline void lock_push(struct held_locks *h, unsigned n, unsigned rank)
 {
-	ASSERT(h->n < LOCKS_HELD_MAX);
-	h->rank[h->n++] = (uint16_t)rank;
+	ASSERT(n < LOCKS_HELD_MAX);
+	h->rank[n + 1] = (uint16_t)rank;
+	h->n = n + 1;
 }
 
 void lock_take(struct spinlock *l, unsigned rank)
 {
 	struct held_locks *h = &held[env_cpu()];
+	unsigned n = h->n;
 
 	/* Equal ranks are refused too: it is the same lock, or a pair without an order. */
-	ASSERT(h->n == 0 || h->rank[h->n - 1] < rank);
+	ASSERT(h->rank[n] < rank);
 	spin_lock(l);
-	lock_push(h, rank);
+	lock_push(h, n, rank);
 }
 
 bool lock_try(struct spinlock *l, unsigned rank)
 {
+	struct held_locks *h = &held[env_cpu()];
+
 	if (!spin_trylock(l))
 		return false;
-	lock_push(&held[env_cpu()], rank);
+	lock_push(h, h->n, rank);
 	return true;
 }
 
@@ -50,11 +54,11 @@ static void lock_forget(struct held_locks *h, unsigned rank)
 {
 	unsigned i = h->n;
 
-	while (i > 0 && h->rank[i - 1] != rank)
+	while (i > 0 && h->rank[i] != rank)
 		i--;
 	ASSERT(i > 0);
 	for (; i < h->n; i++)
-		h->rank[i - 1] = h->rank[i];
+		h->rank[i] = h->rank[i + 1];
 	h->n--;
 }
 
@@ -62,7 +66,7 @@ void lock_drop(struct spinlock *l, unsigned rank)
 {
 	struct held_locks *h = &held[env_cpu()];
 
-	if (h->n && h->rank[h->n - 1] == rank) /* nearly always */
+	if (h->rank[h->n] == rank) /* nearly always */
 		h->n--;
 	else
 		lock_forget(h, rank);
@@ -73,7 +77,7 @@ bool lock_held(unsigned rank)
 {
 	struct held_locks *h = &held[env_cpu()];
 
-	for (unsigned i = 0; i < h->n; i++)
+	for (unsigned i = 1; i <= h->n; i++)
 		if (h->rank[i] == rank)
 			return true;
 	return false;
