@@ -73,8 +73,8 @@ static int64_t hc_balloon(struct hypercall *h, unsigned cmd, uint64_t start)
 
 	if (good == HC_AGAIN)
 		return good;
-	if (good || r.nr_extents > UINT64_MAX >> EXTENT_SHIFT || start >= r.nr_extents ||
-	    !hc_domid_self(h, r.domid))
+	if (good || r.nr_extents > (h->wide ? UINT64_MAX : UINT32_MAX) >> EXTENT_SHIFT ||
+	    start >= r.nr_extents || !hc_domid_self(h, r.domid))
 		return (int64_t)start;
 	if (r.extent_order != 0 && r.extent_order != LARGE_ORDER)
 		return (int64_t)start;

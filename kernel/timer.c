@@ -129,7 +129,7 @@ static void timer_fire(struct vcpu *v, uint64_t now)
 	timer_list(v);
 	if (timer)
 		evtchn_send_virq(v, VIRQ_TIMER);
-	if (poll)
+	if (poll && v->polling)
 		vcpu_wake(v);
 }
 
@@ -171,8 +171,10 @@ void pvclock_update(struct vcpu *v, bool waited)
 	t->system_time = machine_ns();
 	t->tsc_to_system_mul = clock_mul;
 	t->tsc_shift = clock_shift;
-	t->flags = (uint8_t)((clock_stable ? XEN_PVCLOCK_TSC_STABLE_BIT : 0) |
-	                     (waited ? XEN_PVCLOCK_GUEST_STOPPED : 0));
+	/* "Stopped" stays until the guest has seen it and cleared it. */
+	t->flags =
+	    (uint8_t)((clock_stable ? XEN_PVCLOCK_TSC_STABLE_BIT : 0) |
+	              (waited ? XEN_PVCLOCK_GUEST_STOPPED : t->flags & XEN_PVCLOCK_GUEST_STOPPED));
 	store32(&t->version, version + 1);
 	v->waited = false;
 }

@@ -76,6 +76,7 @@ void vcpu_destroy(struct vcpu *v)
 
 	ASSERT(!v->running && !v->in_queue && v->state == VCPU_DOWN);
 	timer_set(v, UINT64_MAX);
+	timer_set_poll(v, UINT64_MAX);
 	guest_area_unpin(&d->space, &v->runstate_area);
 	if (v->info_registered)
 		guest_memory->unpin(&d->space, v->info_gfn);

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a domain, from a description to the last frame given back; and
+ * that a creation which fails, at whichever allocation, leaves nothing behind.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <elf.h>
+#include <stdio.h>
+#include <string.h>
+#include "kernel/bundle.h"
+#include "kernel/domain.h"
+#include "tests/host/env.h"
+#include "tests/host/fake_hvm.h"
+#include "tests/host/machine.h"
+
+#define ENTRY 0x100000u
+
+/* The least PVH image: one page to load, and the note that says where to start. */
+static struct {
+	Elf32_Ehdr head;
+	Elf32_Phdr load, note_head;
+	struct {
+		uint32_t name_bytes, desc_bytes, type;
+		char name[4];
+		uint32_t entry;
+	} note;
+} image;
+
+static const struct domain_config description = {
+    .name = "a", .kernel = "a", .memory_mib = 4, .min_mib = UINT32_MAX, .vcpus = 2, .count = 1};
+
+static void make_image(void)
+{
+	memset(&image, 0, sizeof(image));
+	memcpy(image.head.e_ident, "\177ELF\1\1\1", 7);
+	image.head.e_type = ET_EXEC;
+	image.head.e_machine = EM_386;
+	image.head.e_version = 1;
+	image.head.e_phoff = sizeof(image.head);
+	image.head.e_ehsize = sizeof(image.head);
+	image.head.e_phentsize = sizeof(image.load);
+	image.head.e_phnum = 2;
+	image.load = (Elf32_Phdr){.p_type = PT_LOAD,
+	                          .p_paddr = ENTRY,
+	                          .p_vaddr = ENTRY,
+	                          .p_filesz = sizeof(image),
+	                          .p_memsz = PAGE_SIZE};
+	image.note_head = (Elf32_Phdr){.p_type = PT_NOTE,
+	                               .p_offset = offsetof(__typeof__(image), note),
+	                               .p_filesz = sizeof(image.note),
+	                               .p_memsz = sizeof(image.note)};
+	image.note.name_bytes = image.note.desc_bytes = 4;
+	image.note.type = 18; /* XEN_ELFNOTE_PHYS32_ENTRY */
+	memcpy(image.note.name, "Xen", 4);
+	image.note.entry = ENTRY;
+}
+
+static void ignore(void *arg, const char *sentence)
+{
+	(void)arg;
+	(void)sentence;
+}
+
+static int start(void **state)
+{
+	static struct boot_info bi;
+	static struct domain_config configs[4];
+	const struct config_sink sink = {ignore, NULL};
+	struct config_list list = {configs, 4, 0};
+
+	(void)state;
+	make_image();
+	bi.nr_modules = 1;
+	bi.modules[0] = (struct boot_module){
+	    .data = &image, .bytes = sizeof(image), .cmdline = "kernel name=a memory=4"};
+	(void)bundle_open(&bi, &list, &sink);
+	assert_int_equal(list.n, 1);
+	fake_start(1);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	fake_stop(); /* every frame is back */
+	return 0;
+}
+
+static struct domain *create(char why[200])
+{
+	struct domain_config c = description;
+	const void *data;
+	uint64_t bytes;
+
+	/* The bundle calls the file by a name of its own. */
+	for (unsigned i = 0; bundle_name(i); i++)
+		if (bundle_find(bundle_name(i), &data, &bytes))
+			snprintf(c.kernel, sizeof(c.kernel), "%s", bundle_name(i));
+	why[0] = '\0';
+	return domain_create(&c, why, 200);
+}
+
+static void reap(void)
+{
+	for (unsigned i = 0; i < 1000 && domain_reap(); i++)
+		;
+	assert_false(domain_reap());
+}
+
+static void test_life(void **state)
+{
+	char why[200];
+	struct domain *d = create(why);
+
+	(void)state;
+	assert_string_equal(why, "");
+	assert_non_null(d);
+	assert_ptr_equal(domain_find(d->id), d);
+	assert_ptr_equal(domain_find_name("a"), d);
+	assert_int_equal(d->vcpus[0]->state, VCPU_RUNNABLE);
+	assert_int_equal(d->vcpus[1]->state, VCPU_DOWN);
+	assert_int_equal(d->vcpus[0]->hv.regs.rip, ENTRY);
+	assert_int_equal(d->space.min_pages, d->space.max_pages / 4);
+	assert_null(create(why)); /* the name is taken */
+	assert_string_not_equal(why, "");
+	domain_destroy(d);
+	assert_null(domain_find_name("a"));
+	reap();
+	assert_null(domain_find(1));
+}
+
+/* The k-th allocation fails, for every k: a sentence, and nothing left. */
+static void test_no_memory(void **state)
+{
+	uint64_t free = host_free_frames();
+	struct domain *d = NULL;
+	unsigned failures = 0;
+	char why[200];
+
+	(void)state;
+	for (unsigned k = 1; !d && k < 1000; k++) {
+		host_fail_alloc(k);
+		d = create(why);
+		if (d)
+			break;
+		failures++;
+		assert_string_not_equal(why, "");
+		assert_int_equal(host_free_frames(), free);
+		assert_null(domain_find_name("a"));
+	}
+	host_fail_alloc(0);
+	assert_non_null(d);
+	assert_true(failures >= 4);
+	domain_destroy(d);
+	reap();
+}
+
+/* All ids are used in turn; an id comes back only after a round. */
+static void test_ids(void **state)
+{
+	char why[200];
+	struct domain *d = create(why);
+	domid_t first = d->id;
+
+	(void)state;
+	domain_destroy(d);
+	reap();
+	d = create(why);
+	assert_int_not_equal(d->id, first);
+	domain_destroy(d);
+	reap();
+}
+
+/* Equal names of share groups are one group; no name is a group of one's own. */
+static void test_groups(void **state)
+{
+	struct domain_config c = description;
+	struct domain *d[3];
+	char why[200] = "";
+
+	(void)state;
+	snprintf(c.kernel, sizeof(c.kernel), "%s", bundle_name(0));
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(c.name, sizeof(c.name), "g%u", i);
+		snprintf(c.share_group, sizeof(c.share_group), "%s", i < 2 ? "both" : "");
+		d[i] = domain_create(&c, why, sizeof(why));
+		assert_string_equal(why, "");
+		assert_non_null(d[i]);
+	}
+	assert_int_equal(d[0]->space.share_group, d[1]->space.share_group);
+	assert_int_equal(d[2]->space.share_group, d[2]->id);
+	assert_true(d[0]->space.share_group >= MAX_DOMAINS);
+	for (unsigned i = 0; i < 3; i++)
+		domain_destroy(d[i]);
+	reap();
+}
+
+/* The first end counts, and is told; a guest's end frees nothing by itself. */
+static void test_shutdown(void **state)
+{
+	char why[200];
+	struct domain *d = create(why);
+
+	(void)state;
+	domain_shutdown(d, SHUTDOWN_REBOOT_);
+	domain_shutdown(d, SHUTDOWN_CRASH_);
+	assert_int_equal(d->shutdown, SHUTDOWN_REBOOT_);
+	assert_non_null(strstr(host_console, "name=a reason=reboot"));
+	assert_false(vcpu_may_run(d->vcpus[0]));
+	assert_ptr_equal(domain_find_name("a"), d);
+	domain_destroy(d);
+	reap();
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    T(test_life), T(test_no_memory), T(test_ids), T(test_groups), T(test_shutdown),
+	};
+
+	return cmocka_run_group_tests_name("domain", tests, NULL, NULL);
+}
