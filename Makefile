@@ -106,9 +106,9 @@ all: $(B)/quire.elf $(B)/quire.iso guests
 
 .PHONY: run run-vtx
 run: all
-	tools/run --machine qemu --interactive tests/boot/demo.cfg
+	@tools/run --machine qemu --tour --memory 256 --timeout 3600 tests/boot/demo.cfg
 run-vtx: all
-	tools/run --machine bochs --interactive tests/boot/demo.cfg
+	@tools/run --machine bochs --tour --memory 64 --timeout 3600 tests/boot/demo-vtx.cfg
 
 # ---- native tests ---------------------------------------------------------
 # One program for each tests/unit/*.c and tests/model/*.c. They link an archive

@@ -57,6 +57,8 @@ class Transcript:
     lines: list = field(default_factory=list)
     guests: dict = field(default_factory=dict)   # by domain id, in order of first line
     tags: list = field(default_factory=list)     # (word, {key: value}, whole line)
+    latest: dict = field(default_factory=dict)   # word -> {key: value} of its last line
+    dones: int = 0                               # commands that have ended
     panic: str | None = None
     refused: str | None = None
 
@@ -78,6 +80,8 @@ class Transcript:
         word, rest = found.groups()
         pairs = dict(PAIR.findall(rest))
         self.tags.append((word, pairs, line))
+        self.latest[word] = pairs
+        self.dones += word == "done"
         if word == "panic":
             self.panic = self.panic or rest
         elif word == "refused":
@@ -88,10 +92,7 @@ class Transcript:
 
     def tag(self, word):
         """The last tagged line of that word, as a dict, or None."""
-        for have, pairs, _ in reversed(self.tags):
-            if have == word:
-                return pairs
-        return None
+        return self.latest.get(word)
 
     def troubles(self):
         return [t for t in (g.trouble() for g in self.guests.values()) if t]

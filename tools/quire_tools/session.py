@@ -81,9 +81,6 @@ class Session:
         if self.partial:
             self.take(b"\n")
 
-    def dones(self):
-        return [t for t in self.heard.tags if t[0] == "done"]
-
     def await_ready(self):
         """Wait until the machine has started its domains and the monitor listens."""
         self.until(lambda: self.heard.tag("ready") is not None, "the monitor")
@@ -91,14 +88,14 @@ class Session:
     def command(self, line):
         """Type one line; returns (status, lines printed meanwhile)."""
         self.await_ready()
-        seen, first = len(self.dones()), len(self.heard.lines)
+        seen, first = self.heard.dones, len(self.heard.lines)
         # Slowly enough for a 16-byte receive buffer that is polled a hundred times a second.
         data = line.encode() + b"\r"
         for start in range(0, len(data), 8):
             os.write(self.machine.fd, data[start:start + 8])
             self.pump(0.03)
-        self.until(lambda: len(self.dones()) > seen, f"the end of `{line}`")
-        status = int(self.dones()[-1][1].get("status", "1"))
+        self.until(lambda: self.heard.dones > seen, f"the end of `{line}`")
+        status = int(self.heard.tag("done").get("status", "1"))
         return status, self.heard.lines[first:]
 
 
