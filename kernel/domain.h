@@ -268,6 +268,7 @@ void startup_domains(const struct boot_info *bi, const char *refused);
 const char *startup_refused(void); /* that reason again, or NULL */
 
 /* ---- monitor.c: the operator's prompt ---- */
-void monitor_poll(void); /* one short turn; CPU 0, no lock held */
+/* One short turn; CPU 0, no lock held. True: there is more to do at once, if there is time. */
+bool monitor_poll(void);
 
 #endif

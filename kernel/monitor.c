@@ -245,6 +245,7 @@ bool monitor_turn_over(void)
 static void turn(void)
 {
 	turn_began = machine_ns();
+	run.later = false;
 	if (run.interrupted && !run.verb->keys) {
 		log_focus(0);
 		done(run.verb->name, 130); /* as a shell says of Ctrl-C */
@@ -373,7 +374,7 @@ static int typed(void)
 	return machine_getc();
 }
 
-void monitor_poll(void)
+bool monitor_poll(void)
 {
 	int c;
 
@@ -392,4 +393,5 @@ void monitor_poll(void)
 	}
 	if (running)
 		turn();
+	return running && !run.later;
 }

@@ -29,6 +29,7 @@ struct run {
 	int status;       /* what `@quire done` will say; 0 good */
 	int key;          /* a byte typed since the last call, or -1; verbs with keys only */
 	bool interrupted; /* Ctrl-C was typed */
+	bool later;       /* set by a call that waits for time to pass: no hurry with the next */
 	unsigned calls;   /* before this one */
 	uint64_t at[4];   /* the verb's own: where it is */
 };

@@ -363,6 +363,7 @@ bool monitor_wait(struct run *r)
 			r->at[1] = d->id;
 		}
 	}
+	r->later = true;
 	d = waits_for(r);
 	if (d && machine_ns() >= r->at[0])
 		return monitor_fail(r, "%s still runs", d->name);

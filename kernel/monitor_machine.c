@@ -130,6 +130,7 @@ bool monitor_console(struct run *r)
 	uint64_t seconds = UINT32_MAX;
 	struct domain *d;
 
+	r->later = true;
 	if (r->calls == 0) {
 		d = monitor_domain(r, r->word[1]);
 		if (!d)
@@ -159,6 +160,7 @@ bool monitor_sleep(struct run *r)
 {
 	uint64_t ms;
 
+	r->later = true;
 	if (r->calls == 0) {
 		if (!monitor_number(r, r->word[1], "the milliseconds", &ms))
 			return true;

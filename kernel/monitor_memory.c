@@ -204,6 +204,7 @@ bool monitor_audit(struct run *r)
 /* ---- map ---- */
 
 #define MAP_LOOKUPS 2048u /* guest frames looked at in one turn */
+#define MAP_LINE    200u
 
 /* Guest frames in a row, in machine frames in a row or all in one constant frame. */
 struct stretch {
@@ -235,21 +236,46 @@ static bool goes_on(const struct stretch *s, uint64_t gfn, const struct p2m_view
 	       v->pinned == s->view.pinned && v->guest_table == s->view.guest_table;
 }
 
-static void map_print(domid_t id, const struct stretch *s)
+/* Lines with as many stretches as fit: a guest's memory can be in thousands of pieces. */
+struct map_line {
+	domid_t id;
+	unsigned lines;
+	size_t length;
+	char text[MAP_LINE];
+};
+
+static void map_flush(struct map_line *l)
 {
-	if (s->count)
-		log_tag("map domain=%u gfn=%lx count=%lu mfn=%lx type=%s%s%s", id, s->gfn, s->count,
-		        s->view.mfn.n, type_name(s->view.type), s->view.pinned ? " pinned=1" : "",
-		        s->view.guest_table ? " guest_table=1" : "");
+	if (l->length)
+		log_tag("map domain=%u%s", l->id, l->text);
+	l->lines += l->length != 0;
+	l->length = 0;
+}
+
+static void map_print(struct map_line *l, const struct stretch *s)
+{
+	char text[64];
+	size_t n;
+
+	if (!s->count)
+		return;
+	n = (size_t)text_format(text, sizeof(text), " %lx+%lu=%lx:%s%s%s", s->gfn, s->count,
+	                        s->view.mfn.n, type_name(s->view.type),
+	                        s->view.pinned ? ":pinned" : "",
+	                        s->view.guest_table ? ":table" : "");
+	if (l->length + n >= sizeof(l->text))
+		map_flush(l);
+	memcpy(l->text + l->length, text, n + 1);
+	l->length += n;
 }
 
 /* One slice; returns where the next begins, GFN_LIMIT at the end. */
 static uint64_t map_slice(struct domain *d, uint64_t gfn)
 {
 	struct stretch s = {.count = 0};
-	unsigned lines = 0;
+	struct map_line l = {.id = d->id};
 
-	for (unsigned i = 0; i < MAP_LOOKUPS && lines < MONITOR_SLICE && !monitor_turn_over();
+	for (unsigned i = 0; i < MAP_LOOKUPS && l.lines < MONITOR_SLICE && !monitor_turn_over();
 	     i++) {
 		struct p2m_view v;
 
@@ -260,13 +286,13 @@ static uint64_t map_slice(struct domain *d, uint64_t gfn)
 		if (goes_on(&s, gfn, &v)) {
 			s.count++;
 		} else if (v.type != P2M_NONE) {
-			lines += s.count != 0;
-			map_print(d->id, &s);
+			map_print(&l, &s);
 			s = (struct stretch){.gfn = gfn, .count = 1, .view = v};
 		}
 		gfn++;
 	}
-	map_print(d->id, &s);
+	map_print(&l, &s);
+	map_flush(&l);
 	return gfn;
 }
 

@@ -108,6 +108,7 @@ bool monitor_top(struct run *r)
 	uint64_t now = machine_ns(), elapsed_us;
 	struct domain *d;
 
+	r->later = true;
 	if (r->calls == 0) {
 		r->at[0] = UINT64_MAX;
 		if (r->words > 1 &&

@@ -40,6 +40,7 @@ struct cpu_sched {
 	_Atomic bool resched; /* give the CPU back */
 	_Atomic bool parked;
 	bool online;
+	bool monitor; /* the operator's command has more to print (CPU 0) */
 	struct vcpu *current;
 	uint64_t armed_ns; /* what machine_timer was told */
 	uint64_t tick_ns;  /* next look at the slow things */
@@ -322,7 +323,7 @@ static void sched_softwork(struct cpu_sched *c)
 	vcpu_wake_memory_waiters();
 	if (machine_cpu() != 0)
 		return;
-	monitor_poll();
+	c->monitor = monitor_poll();
 	while (domain_reap() && machine_ns() - now < REAP_NS)
 		;
 	sched_scan(c, max_u64(scan_pages / SCAN_BUSY_PART, 1));
@@ -386,6 +387,11 @@ static void sched_idle(struct cpu_sched *c, unsigned cpu)
 {
 	uint64_t begin = machine_ns(), deadline;
 
+	if (c->monitor && !c->poll) {
+		c->monitor = monitor_poll();
+		machine_irq_window();
+		return;
+	}
 	if (!c->poll && ((cpu == 0 && domain_reap()) || sched_scan(c, scan_pages))) {
 		machine_irq_window();
 		return;

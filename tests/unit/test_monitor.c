@@ -245,11 +245,8 @@ static void the_map(void **state)
 {
 	(void)state;
 	type("map db\r");
-	assert_heard("\n@quire map domain=2 gfn=10 count=3 mfn=510 type=private\n"
-	             "@quire map domain=2 gfn=13 count=1 mfn=700 type=private\n"
-	             "@quire map domain=2 gfn=15 count=2 mfn=2 type=zero\n"
-	             "@quire map domain=2 gfn=17 count=1 mfn=17 type=private pinned=1\n"
-	             "@quire map domain=2 gfn=100 count=1 mfn=18 type=shared guest_table=1\n"
+	assert_heard("\n@quire map domain=2 10+3=510:private 13+1=700:private 15+2=2:zero "
+	             "17+1=17:private:pinned 100+1=18:shared:table\n"
 	             "@quire done status=0 command=map\n");
 }
 

@@ -9,6 +9,7 @@ is looked up by its whole content. Within a share group
 because the two constant pages (all zero bits, all one bits) need no frame of
 anyone's. Pages that a rule keeps out of sharing are counted apart.
 """
+import re
 from dataclasses import dataclass, field
 
 PAGE = 4096
@@ -46,12 +47,15 @@ class Truth:
         return self.zero + self.ones + self.self_saved + self.inter_saved
 
 
+STRETCH = re.compile(r" ([0-9a-f]+)\+(\d+)=([0-9a-f]+):(\w+)(:pinned)?(:table)?")
+
+
 def runs_of(tags):
-    """The map lines among tagged lines."""
-    for word, p, _ in tags:
-        if word == "map" and "gfn" in p:
-            yield Run(int(p["domain"]), int(p["gfn"], 16), int(p.get("count", "1")), int(p.get("mfn", "0"), 16),
-                      p["type"], p.get("pinned", "0") == "1", p.get("guest_table", "0") == "1")
+    """The stretches of the map lines among tagged lines."""
+    for word, pairs, line in tags:
+        if word == "map":
+            for gfn, count, mfn, kind, pinned, table in STRETCH.findall(line):
+                yield Run(int(pairs["domain"]), int(gfn, 16), int(count), int(mfn, 16), kind, bool(pinned), bool(table))
 
 
 def pages_of(run):
