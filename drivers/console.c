@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Which devices make up the console, and when: the serial port at once, so that the
+ * first words of a boot that fails are heard; the screen as soon as device memory
+ * can be mapped. What is printed goes to all of them, what is typed may come from any.
+ */
 #include "drivers/console.h"
 
 #include "arch/x86_64/paging.h"

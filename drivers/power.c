@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Off and reset in every way we know, the standard one first: ACPI's registers,
+ * then chipset ports, at the end a triple fault, or a halt. Whoever calls has already
+ * left VMX or SVM on every CPU.
+ */
 #include "drivers/power.h"
 
 #include "arch/x86_64/cpu.h"

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The hypervisor's command line. It is kept as it came and searched again at each
+ * question: there are few questions, all at boot, and none needs memory. A value
+ * that makes no sense is as good as none: whoever asks gives the default, and
+ * cmdline_check() tells the operator, once the console is there.
+ */
 #include "kernel/cmdline.h"
 
 #include "kernel/string.h"

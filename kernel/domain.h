@@ -6,6 +6,10 @@
  *	sched.c   which runnable vCPU runs where
  *	exit.c    what an exit means; hypercall.c and the hc_*.c files serve hypercalls
  *	evtchn.c  event channels, upcalls;  timer.c  one-shot timers, pvclock
+ *
+ * The caller holds no lock unless a comment says otherwise; interrupts are off, as always
+ * (machine.h). Times are nanoseconds of machine_ns(), memory is in pages unless a name
+ * says MiB.
  */
 #ifndef KERNEL_DOMAIN_H
 #define KERNEL_DOMAIN_H

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Event channels as hypercalls see them; what the rest of kernel/ needs is in domain.h. */
+/*
+ * Event channels as hypercalls see them; what the rest of kernel/ needs is in
+ * domain.h. All take the domain's event_lock inside; the caller holds no lock.
+ */
 #ifndef KERNEL_EVTCHN_H
 #define KERNEL_EVTCHN_H
 

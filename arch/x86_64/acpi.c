@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Firmware's tables are input like a guest's: each length is checked against what
+ * can be read and each checksum must be right before a field is used. AML is not
+ * interpreted: of the DSDT only the constants of \_S5 are looked for, which is
+ * what soft-off takes.
+ */
 #include "arch/x86_64/acpi.h"
 
 #include "kernel/string.h"

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One set of functions for both forms of the local APIC: x2APIC where the CPU has
+ * it, as its registers are MSRs and an IPI is one write; else xAPIC, whose
+ * registers are memory. Every local source but the timer is masked, and so
+ * are I/O APIC and PIC: devices are polled, and the only vectors that ever come are
+ * the timer's and a kick from another CPU.
+ */
 #include "arch/x86_64/apic.h"
 
 #include "arch/x86_64/cpu.h"

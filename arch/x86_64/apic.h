@@ -12,6 +12,8 @@ bool apic_is_x2apic(void);
 uint32_t apic_id(void);
 void apic_eoi(void);
 
+/* to: an APIC id. None of these waits for the other CPU; not from an interrupt handler, but a
+ * panic may. */
 void apic_send_ipi(uint32_t to, uint8_t vector);
 void apic_send_nmi(uint32_t to);
 void apic_send_nmi_others(void);

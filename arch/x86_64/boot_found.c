@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Collecting what a parser finds. What does not fit is counted, not fatal: a
+ * machine with a strange memory map boots with less, and says so.
+ */
 #include "arch/x86_64/boot_found.h"
 
 #include "kernel/string.h"

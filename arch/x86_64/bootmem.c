@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Memory before the memory core: from the boot loader's map come the RAM that we can
+ * address, minus what is in use (the first MiB, our image, boot modules, ACPI
+ * tables), and an allocator that takes from the top and never gives back. Below
+ * 4 GiB at first, which is all that boot.S has mapped. bootmem_close() hands the
+ * rest over; from then on memory is frame_alloc()'s.
+ */
 #include "arch/x86_64/bootmem.h"
 
 #include "kernel/string.h"

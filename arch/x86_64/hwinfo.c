@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The facts that a bug report needs and that differ from machine to machine: CPU,
+ * clocks, how we were booted, IOMMU, memory map, back end, speculation. Plain lines,
+ * so that they can be copied from a screen.
+ */
 #include "arch/x86_64/hwinfo.h"
 
 #include "arch/x86_64/apic.h"

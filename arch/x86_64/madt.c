@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Enabled CPUs and the I/O APICs, from a table that firmware wrote: an entry that
+ * runs past the end makes the whole table bad, one that we do not know is skipped.
+ */
 #include "arch/x86_64/madt.h"
 
 #include "kernel/string.h"

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Ranges are kept sorted and apart, so that adding joins, taking out splits, and
+ * the order in which firmware lists overlapping ranges does not matter: what
+ * anyone calls not RAM is not RAM. A list in an array: there are a few dozen.
+ */
 #include "arch/x86_64/memmap.h"
 
 #include "kernel/string.h"

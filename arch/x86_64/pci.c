@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Devices that firmware used (a network card that waits for a packet, a USB
+ * controller that walks its lists) go on writing to memory which is ours now. So
+ * bus mastering of every function of PCI segment 0 is cleared before the first
+ * frame is handed out. An IOMMU is looked at, and left as it is.
+ */
 #include "arch/x86_64/pci.h"
 
 #include "arch/x86_64/cpu.h"

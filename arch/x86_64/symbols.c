@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* A binary search in the table that the second link puts into the image (tools/symbols). */
 #include "arch/x86_64/symbols.h"
 
 /* No function of ours is longer: past it an address is not code of ours. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Shared by the files of the guest balloon: the pages that go out and come back. */
 #ifndef GUEST_BALLOON_H
 #define GUEST_BALLOON_H
 

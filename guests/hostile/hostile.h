@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What an attack is: a row of a table, with the set of outcomes that are allowed. */
 #ifndef GUEST_HOSTILE_H
 #define GUEST_HOSTILE_H
 

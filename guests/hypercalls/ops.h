@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* One function a family of hypercalls; each prints its own tests. */
 #ifndef GUEST_OPS_H
 #define GUEST_OPS_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What a guest brings. */
 #ifndef GUEST_GUEST_H
 #define GUEST_GUEST_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Shared by the writer (tlb.c) and the reader (reader.c) of the guest tlb. */
 #ifndef GUEST_TLB_H
 #define GUEST_TLB_H
 
