@@ -48,7 +48,7 @@ struct vcpu {
 	enum vcpu_state state; /* under sched lock */
 	bool running;          /* on a CPU now; under sched lock */
 	unsigned cpu;          /* where it runs or ran last */
-	bool in_queue;         /* sched.c */
+	bool in_queue, yields; /* sched.c */
 	struct vcpu *next;     /* run queue */
 	uint64_t vruntime_ns, slice_end_ns, queued_ns, longest_wait_ns, ran_ns, started_ns;
 

@@ -162,8 +162,7 @@ static void exit_hlt(struct vcpu *v, const struct vmexit *x)
 static void exit_pause(struct vcpu *v, const struct vmexit *x)
 {
 	exit_skip(v, x);
-	if (sched_others_wait())
-		sched_resched_cpu(machine_cpu());
+	sched_yield(v);
 }
 
 static bool exit_msr_value(struct vcpu *v, const struct msr_row *row, uint64_t *value)

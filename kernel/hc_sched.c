@@ -65,8 +65,7 @@ int64_t hc_sched_op(struct hypercall *h)
 {
 	switch (h->arg[0]) {
 	case SCHEDOP_yield:
-		if (sched_others_wait())
-			sched_resched_cpu(machine_cpu());
+		sched_yield(h->v);
 		return 0;
 	case SCHEDOP_block:
 		__atomic_store_n(h->v->info + VCPU_INFO_MASK, 0, __ATOMIC_RELAXED);

@@ -89,9 +89,12 @@ void sched_resched_cpu(unsigned cpu)
 		machine_kick(cpu);
 }
 
-bool sched_others_wait(void)
+void sched_yield(struct vcpu *v)
 {
-	return __atomic_load_n(&queue, __ATOMIC_RELAXED) != NULL;
+	if (!__atomic_load_n(&queue, __ATOMIC_RELAXED))
+		return;
+	v->yields = true;
+	sched_resched_cpu(machine_cpu());
 }
 
 void sched_arm(uint64_t ns)
@@ -228,9 +231,13 @@ void sched_put(struct vcpu *v, uint64_t now)
 	cpus[v->cpu].stats.switches++;
 	runstate_change(v, sched_runstate(v));
 	if (vcpu_may_run(v)) {
+		/* Who yields goes behind the first in line, or it would be the next again. */
+		if (v->yields && queue)
+			v->vruntime_ns = max_u64(v->vruntime_ns, queue->vruntime_ns + 1);
 		v->queued_ns = now;
 		queue_insert(v);
 	}
+	v->yields = false;
 }
 
 /* ---- the world stands still ---- */

@@ -22,7 +22,8 @@ void sched_resched(void);
 void sched_resched_cpu(unsigned cpu);
 /* An interrupt was taken: look at timers and at the end of the slice. */
 void sched_interrupted(void);
-bool sched_others_wait(void);
+/* v, which runs here, lets the next in line go first, if there is one. */
+void sched_yield(struct vcpu *v);
 /* This CPU must be woken at `ns` at the latest. */
 void sched_arm(uint64_t ns);
 /* If someone stops the world: stand still until it goes on. For loops that wait for a CPU. */

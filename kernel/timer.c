@@ -17,7 +17,7 @@
 #include "kernel/sched.h"
 #include "kernel/string.h"
 #include "kernel/xen_abi.h"
-#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/guest/cpuid.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 
@@ -55,8 +55,7 @@ void timer_init(void)
 	timers = NULL;
 	timer_first = UINT64_MAX;
 	clock_scale(machine_tsc_hz());
-	/* Invariant TSC: CPUID 80000007H, EDX bit 8 (SDM vol. 3, 17.17.1). */
-	clock_stable = cpu_has_leaf(0x80000007) && (cpuid(0x80000007, 0).edx & BIT(8));
+	clock_stable = cpuid_tsc_invariant();
 }
 
 /* ---- deadlines ---- */

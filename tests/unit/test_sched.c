@@ -18,6 +18,7 @@
 
 /* What a guest does when it runs. */
 struct behaviour {
+	bool pauses; /* PAUSE again and again: it waits for another vCPU */
 	bool sleeps; /* runs for run_ns, then HLT until its timer rings after nap_ns */
 	uint64_t run_ns, nap_ns;
 };
@@ -42,6 +43,11 @@ static void run(struct vcpu *v, struct vmexit *x)
 {
 	const struct behaviour *b = fake_of(&v->hv)->data;
 
+	if (b->pauses) {
+		host_now_ns[machine_cpu()] += 1000;
+		*x = (struct vmexit){.kind = EXIT_PAUSE, .length = 2};
+		return;
+	}
 	if (!b->sleeps) {
 		run_busy(x);
 		return;
@@ -164,6 +170,23 @@ static void test_no_credit(void **state)
 	stop(d, 2);
 }
 
+/* One that spins with PAUSE lets the others go first: they get all but a little. */
+static void test_yield(void **state)
+{
+	static const struct behaviour spins = {.pauses = true};
+	struct domain *d[2];
+
+	(void)state;
+	fake_start(1);
+	fake_run = run;
+	d[0] = guest(1, &spins);
+	d[1] = guest(2, &busy);
+	simulate(SECONDS);
+	assert_true(d[1]->vcpus[0]->ran_ns > SECONDS * 95 / 100);
+	assert_true(d[0]->vcpus[0]->ran_ns > 0);
+	stop(d, 2);
+}
+
 /* With nothing to run a CPU sleeps; a vCPU that becomes runnable takes it. */
 static void test_idle(void **state)
 {
@@ -240,9 +263,10 @@ static void test_memory_line(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_fair),      cmocka_unit_test(test_wakes_soon),
-	    cmocka_unit_test(test_no_credit), cmocka_unit_test(test_idle),
-	    cmocka_unit_test(test_pause),     cmocka_unit_test(test_memory_line),
+	    cmocka_unit_test(test_fair),        cmocka_unit_test(test_wakes_soon),
+	    cmocka_unit_test(test_no_credit),   cmocka_unit_test(test_yield),
+	    cmocka_unit_test(test_idle),        cmocka_unit_test(test_pause),
+	    cmocka_unit_test(test_memory_line),
 	};
 
 	return cmocka_run_group_tests_name("sched", tests, NULL, NULL);

@@ -36,6 +36,12 @@ static inline bool cpuid_wants_cr4(uint32_t leaf)
 #define CPUID_BASIC_LEAVES    14u /* 0 .. 0xd */
 #define CPUID_EXTENDED_LEAVES 9u  /* 0x80000000 .. 0x80000008 */
 
+/* Does this CPU's TSC count at one rate in all power states (SDM vol. 3, 17.17.1)? */
+static inline bool cpuid_tsc_invariant(void)
+{
+	return cpu_has_leaf(0x80000007) && (cpuid(0x80000007, 0).edx & BIT(8));
+}
+
 /* What the guest's control registers may hold, from what its CPUID says. */
 struct cr_limits cpuid_limits(const struct cpuid_view *v);
 
