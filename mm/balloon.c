@@ -81,6 +81,41 @@ static uint64_t *balloon_can_go(struct space *s, struct p2m_cursor *c, gfn_t gfn
 	}
 }
 
+/*
+ * The common case in few steps: a private page that nothing pins goes. False: look closer.
+ * (An entry that is empty or soft leads to frame 0, which is never private.)
+ */
+static inline bool balloon_out_private(uint64_t *e, uint64_t hole, struct deferred *d)
+{
+	uint64_t v = e ? p2m_entry_get(e) : 0;
+	unsigned bits;
+	mfn_t mfn;
+
+	if (!v || mm.format->sw(v))
+		return false;
+	mfn = mm.format->frame(v, 1);
+	bits = atomic_load_explicit(&frame_at(mfn)->bits, memory_order_relaxed);
+	if ((bits & (15u | FRAME_PINNED)) != FRAME_PRIVATE)
+		return false;
+	p2m_entry_exchange(e, hole);
+	deferred_add(d, mfn);
+	d->space->stats.private_pages--;
+	return true;
+}
+
+static bool balloon_out_one(struct space *s, struct p2m_cursor *c, gfn_t gfn, uint64_t hole,
+                            struct deferred *d)
+{
+	uint64_t *e = gfn.n < GFN_LIMIT ? p2m_at(s, c, gfn) : NULL;
+
+	if (balloon_out_private(e, hole, d))
+		return true;
+	e = balloon_can_go(s, c, gfn);
+	if (e)
+		balloon_unmap(s, gfn, e, hole, d);
+	return e;
+}
+
 static uint64_t balloon_out_batch(struct space *s, const gfn_t *gfns, uint64_t n)
 {
 	uint64_t hole = mm.format->soft(P2M_SOFT_BALLOONED), done = 0, generation;
@@ -89,13 +124,8 @@ static uint64_t balloon_out_batch(struct space *s, const gfn_t *gfns, uint64_t n
 
 	deferred_init(&d, s);
 	p2m_lock(s);
-	for (; done < n && !s->dying; done++) {
-		uint64_t *e = balloon_can_go(s, &c, gfns[done]);
-
-		if (!e)
-			break;
-		balloon_unmap(s, gfns[done], e, hole, &d);
-	}
+	while (done < n && !s->dying && balloon_out_one(s, &c, gfns[done], hole, &d))
+		done++;
 	s->stats.ballooned += done;
 	s->memory_pages -= done;
 	generation = deferred_seal(&d);

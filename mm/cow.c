@@ -83,7 +83,7 @@ static enum mm_status cow_copy(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *o
 	env_point(POINT_BREAK_SWITCHED);
 	generation = flush_begin(s);
 	deferred_free(s, old, generation); /* waits for the flush first */
-	p2m_allow_write(e);
+	p2m_entry_exchange(e, f->leaf(new, 1, f->access(v) | PTE_W, 0));
 	cow_unmap_counted(s, old);
 	s->stats.private_pages++;
 	s->stats.breaks++;

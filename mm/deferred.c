@@ -43,23 +43,29 @@ void shared_put(mfn_t mfn)
 		fund_give_shared(mfn);
 }
 
-/* Give up one frame at once, unless it is a single private one: then return true. */
-static bool deferred_give_other(struct space *s, mfn_t mfn)
+/* Whether it is a single private frame, as nearly all are. */
+static inline bool deferred_is_plain(mfn_t mfn)
+{
+	unsigned bits = atomic_load_explicit(&frame_at(mfn)->bits, memory_order_relaxed);
+
+	return (bits & (15u | FRAME_ORDER_MASK)) == FRAME_PRIVATE;
+}
+
+/* Give up one frame that is not. */
+static void deferred_give_other(struct space *s, mfn_t mfn)
 {
 	struct frame *f = frame_at(mfn);
 
 	switch (frame_kind(f)) {
 	case FRAME_PRIVATE:
-		if (!frame_flag(f, FRAME_ORDER_MASK))
-			return true;
 		fund_give(s, mfn, LARGE_ORDER);
-		return false;
+		break;
 	case FRAME_SHARED:
 		shared_put(mfn);
-		return false;
+		break;
 	case FRAME_CONSTANT:
 	case FRAME_SERVICE: /* stays allocated: it was only unmapped */
-		return false;
+		break;
 	default:
 		env_panic("mm/deferred.c: frame %#llx of kind %u was mapped",
 		          (unsigned long long)mfn.n, frame_kind(f));
@@ -74,8 +80,10 @@ void deferred_finish(struct deferred *d, uint64_t generation)
 		return;
 	flush_wait(d->space, generation);
 	for (unsigned i = 0; i < d->n; i++)
-		if (deferred_give_other(d->space, MFN(d->frames[i])))
+		if (deferred_is_plain(MFN(d->frames[i])))
 			d->frames[kept++] = d->frames[i];
+		else
+			deferred_give_other(d->space, MFN(d->frames[i]));
 	if (kept)
 		fund_give_batch(d->space, d->frames, kept);
 	d->n = 0;
@@ -84,6 +92,8 @@ void deferred_finish(struct deferred *d, uint64_t generation)
 void deferred_free(struct space *s, mfn_t mfn, uint64_t generation)
 {
 	flush_wait(s, generation);
-	if (deferred_give_other(s, mfn))
+	if (deferred_is_plain(mfn))
 		fund_give(s, mfn, 0);
+	else
+		deferred_give_other(s, mfn);
 }

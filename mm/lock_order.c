@@ -35,8 +35,8 @@ void lock_take(struct spinlock *l, unsigned rank)
 
 	/* Equal ranks are refused too: it is the same lock, or a pair without an order. */
 	ASSERT(h->rank[n] < rank);
+	lock_push(h, n, rank); /* seen by this CPU only: as well now as when the lock is ours */
 	spin_lock(l);
-	lock_push(h, n, rank);
 }
 
 bool lock_try(struct spinlock *l, unsigned rank)

@@ -29,7 +29,7 @@ enum mm_status populate_page(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *out
 		/* Writable only after the flush: see cow.c. */
 		p2m_entry_exchange(e, mm.format->leaf(mfn, 1, PTE_R | PTE_X, PTE_SW_PROTECTED));
 		flush_space(s);
-		p2m_allow_write(e);
+		p2m_entry_exchange(e, mm.format->leaf(mfn, 1, PTE_RWX, 0));
 		s->stats.untouched_mapped--;
 	} else {
 		p2m_entry_set(e, mm.format->leaf(mfn, 1, PTE_RWX, 0));

@@ -361,7 +361,7 @@ static inline bool vmx_proc2(const struct vmcs_state *s, uint64_t bit)
 #define NEED_QUALIFICATION BIT(0)
 #define NEED_LENGTH        BIT(1)
 #define NEED_INTR          BIT(2) /* interruption information and its error code */
-#define NEED_IDT           BIT(3) /* IDT-vectoring information and its error code */
+#define NEED_IDT           BIT(3) /* IDT-vectoring information; of an event its error code, length */
 #define NEED_GPA           BIT(4)
 #define NEED_CR            BIT(5) /* the guest's view of CR0, CR4 */
 

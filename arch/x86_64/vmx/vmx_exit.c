@@ -60,7 +60,7 @@ const struct vmx_reason vmx_reasons[VMX_NR_REASONS] = {
 	R(EOI, "virtual EOI", UNKNOWN, QUAL),
 	R(GDTR_IDTR, "access to GDTR or IDTR", UNKNOWN, LEN),
 	R(LDTR_TR, "access to LDTR or TR", UNKNOWN, LEN),
-	R(EPT_VIOLATION, "EPT violation", MEMORY, QUAL | NEED_GPA | NEED_IDT | LEN),
+	R(EPT_VIOLATION, "EPT violation", MEMORY, QUAL | NEED_GPA | NEED_IDT),
 	R(EPT_MISCONFIG, "EPT misconfiguration", MEMORY, NEED_GPA | NEED_IDT | LEN),
 	R(INVEPT, "INVEPT", UNDEFINED, LEN),
 	R(RDTSCP, "RDTSCP", UNKNOWN, LEN),
@@ -250,6 +250,7 @@ void vmx_exit_decode(const struct vmx_raw_exit *raw, const struct guest_regs *re
 		break;
 	case EXIT_MEMORY:
 		decode_memory(raw, x, after);
+		after->any = after->again_info || after->nmi_unblocked; /* seldom */
 		break;
 	case EXIT_CR_WRITE:
 		decode_cr(raw, regs, x, after);

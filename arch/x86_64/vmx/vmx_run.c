@@ -63,8 +63,10 @@ static void read_exit(struct vmx_raw_exit *raw, uint32_t reason)
 		raw->gpa = vmread(GUEST_PHYSICAL);
 	if (needs & NEED_IDT) {
 		raw->idt_info = (uint32_t)vmread(IDT_INFO);
-		if (raw->idt_info & INTR_VALID)
+		if (raw->idt_info & INTR_VALID) {
 			raw->idt_error = (uint32_t)vmread(IDT_ERROR);
+			raw->length = (uint32_t)vmread(EXIT_INSTR_LENGTH);
+		}
 	}
 	if (needs & NEED_INTR) {
 		raw->intr_info = (uint32_t)vmread(EXIT_INTR_INFO);
