@@ -63,7 +63,8 @@ struct vcpu {
 	bool info_registered;
 	bool offered; /* the back end was asked for an interrupt window */
 	uint16_t virq_port[24];
-	bool polling; /* SCHEDOP_poll: these ports wake it, masked or not */
+	bool polling;   /* SCHEDOP_poll: these ports wake it, masked or not */
+	bool poll_over; /* its time is up (timer.c) */
 	uint64_t poll_ports[MAX_EVTCHNS / 64];
 
 	/* time (timer.c) */
@@ -244,6 +245,7 @@ uint64_t timer_next_ns(void); /* earliest deadline of all, for machine_timer */
 void timer_set(struct vcpu *v, uint64_t ns);
 void pvclock_update(struct vcpu *v, bool waited);  /* fills vcpu_info.time */
 void timer_set_poll(struct vcpu *v, uint64_t ns);  /* when SCHEDOP_poll ends by itself */
+void timer_forget(struct vcpu *v);                 /* off the list: v is about to be freed */
 void timer_wallclock(struct domain *d);            /* fills shared_info's wall clock */
 void runstate_change(struct vcpu *v, unsigned to); /* under sched lock */
 /* Tell the guest, where it asked for it; v runs here or nowhere. */

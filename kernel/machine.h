@@ -33,6 +33,8 @@ void machine_idle(void);
 
 uint64_t machine_tsc(void);
 uint64_t machine_tsc_hz(void);
+/* It never stops, and all CPUs read the same. Once all CPUs are started. */
+bool machine_tsc_stable(void);
 /* Nanoseconds since boot; monotonic, the same on all CPUs. */
 uint64_t machine_ns(void);
 /* Seconds since 1970, from the battery clock at boot plus machine_ns. */

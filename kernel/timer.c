@@ -17,7 +17,6 @@
 #include "kernel/sched.h"
 #include "kernel/string.h"
 #include "kernel/xen_abi.h"
-#include "arch/x86_64/guest/cpuid.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 
@@ -55,7 +54,7 @@ void timer_init(void)
 	timers = NULL;
 	timer_first = UINT64_MAX;
 	clock_scale(machine_tsc_hz());
-	clock_stable = cpuid_tsc_invariant();
+	clock_stable = machine_tsc_stable();
 }
 
 /* ---- deadlines ---- */
@@ -106,9 +105,18 @@ void timer_set_poll(struct vcpu *v, uint64_t ns)
 {
 	spin_lock(&timer_lock);
 	v->poll_ns = ns;
+	v->poll_over = false;
 	timer_list(v);
 	spin_unlock(&timer_lock);
 	sched_arm(ns);
+}
+
+void timer_forget(struct vcpu *v)
+{
+	spin_lock(&timer_lock);
+	v->timer_ns = v->poll_ns = UINT64_MAX;
+	timer_list(v);
+	spin_unlock(&timer_lock);
 }
 
 uint64_t timer_next_ns(void)
@@ -123,8 +131,11 @@ static void timer_fire(struct vcpu *v, uint64_t now)
 
 	if (timer)
 		v->timer_ns = UINT64_MAX;
-	if (poll)
+	if (poll) {
+		/* Before the wake: it may not have gone to sleep yet (vcpu_block). */
 		v->poll_ns = UINT64_MAX;
+		v->poll_over = true;
+	}
 	timer_list(v);
 	if (timer)
 		evtchn_send_virq(v, VIRQ_TIMER);
@@ -206,11 +217,13 @@ void runstate_change(struct vcpu *v, unsigned to)
 
 void runstate_copy(struct vcpu *v, bool wide, void *dst)
 {
-	struct vcpu_runstate_info w = {.state = (int)v->runstate,
-	                               .state_entry_time = v->runstate_since_ns};
+	struct vcpu_runstate_info w;
 	struct runstate_info_32 n = {.state = v->runstate,
 	                             .state_entry_time = v->runstate_since_ns};
 
+	memset(&w, 0, sizeof(w)); /* its padding goes to the guest as well */
+	w.state = (int)v->runstate;
+	w.state_entry_time = v->runstate_since_ns;
 	memcpy(w.time, v->runstate_ns, sizeof(w.time));
 	memcpy(n.time, v->runstate_ns, sizeof(n.time));
 	if (wide)

@@ -9,7 +9,8 @@
  *
  * Lost wake-ups: a sender first sets the event's bits and then takes the lock
  * to wake; a sleeper takes the lock, becomes BLOCKED and then looks at the
- * bits. Whichever comes second sees what the other did.
+ * bits. Whichever comes second sees what the other did. The end of a poll by time
+ * (poll_over) is such a bit, too.
  *
  * Waiting for memory is a line: the first comer is woken first, and keeps its
  * place when the memory that it was woken for is gone again. Whoever got a
@@ -75,8 +76,7 @@ void vcpu_destroy(struct vcpu *v)
 	struct domain *d = v->domain;
 
 	ASSERT(!v->running && !v->in_queue && v->state == VCPU_DOWN);
-	timer_set(v, UINT64_MAX);
-	timer_set_poll(v, UINT64_MAX);
+	timer_forget(v);
 	guest_area_unpin(&d->space, &v->runstate_area);
 	if (v->info_registered)
 		guest_memory->unpin(&d->space, v->info_gfn);
@@ -167,7 +167,7 @@ void vcpu_block(struct vcpu *v)
 	sched_lock();
 	if (v->state == VCPU_RUNNABLE) {
 		v->state = VCPU_BLOCKED;
-		if (v->polling ? evtchn_poll_ready(v) : evtchn_pending(v)) {
+		if (v->polling ? v->poll_over || evtchn_poll_ready(v) : evtchn_pending(v)) {
 			v->state = VCPU_RUNNABLE;
 			v->polling = false;
 		}

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "arch/x86_64/apic.h"
+#include "arch/x86_64/guest/cpuid.h"
 #include "arch/x86_64/percpu.h"
 #include "kernel/log.h"
 #include "kernel/machine.h"
@@ -217,6 +218,14 @@ uint64_t machine_tsc(void)
 uint64_t machine_tsc_hz(void)
 {
 	return tsc_hz;
+}
+
+bool machine_tsc_stable(void)
+{
+	for (unsigned i = 0; i < machine_cpus(); i++)
+		if (percpu_table[i]->tsc_offset)
+			return false;
+	return cpuid_tsc_invariant();
 }
 
 static uint64_t ticks_to_ns(uint64_t ticks)

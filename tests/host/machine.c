@@ -69,6 +69,11 @@ weak uint64_t machine_tsc_hz(void)
 	return HOST_TSC_HZ;
 }
 
+weak bool machine_tsc_stable(void)
+{
+	return true;
+}
+
 weak uint64_t machine_wallclock_s(void)
 {
 	return 1700000000 + machine_ns() / 1000000000;
