@@ -15,6 +15,7 @@
 #include "kernel/sched.h"
 
 #define RFLAGS_INTERRUPTS BIT(9)
+#define MSR_EFER          0xc0000080u
 
 static struct cr_limits limits;
 static uint64_t xcr0_mask;
@@ -36,6 +37,11 @@ void exit_init(void)
 		cpuid_guest(&view, 0x80000000u + i, 0, &cpuid_extendeds[i]);
 	limits = cpuid_limits(&view);
 	guest_phys_bits = limits.phys_bits;
+}
+
+const struct cr_limits *exit_limits(void)
+{
+	return &limits;
 }
 
 void exit_raise(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error)
@@ -217,7 +223,9 @@ static int64_t exit_msr_write(struct vcpu *v, const struct msr_row *row, uint64_
 {
 	uint64_t now;
 
-	if (!msr_value_allowed(row, value))
+	/* The back end judges EFER against its state; what CPUID hides is our matter. */
+	if (!msr_value_allowed(row, value) ||
+	    (row->msr == MSR_EFER && (value & ~(limits.efer | EFER_LMA))))
 		return -XEN_EINVAL;
 	switch (row->write) {
 	case MSR_WRITE_SAME:
@@ -280,7 +288,8 @@ static void exit_memory(struct vcpu *v, const struct vmexit *x)
 {
 	uint64_t gpa = x->memory.gpa;
 
-	ASSERT(!x->memory.misconfigured);
+	/* Past the tables' reach a CPU may call the address reserved: not a bug of ours. */
+	ASSERT(!x->memory.misconfigured || gpa >> PAGE_SHIFT >= GFN_LIMIT);
 	switch (gpa >> PAGE_SHIFT < GFN_LIMIT
 	            ? mm_fault(&v->domain->space, gfn_of_addr(gpa), x->memory.access)
 	            : VERDICT_DEVICE) {

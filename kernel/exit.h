@@ -11,6 +11,10 @@ void exit_raise(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error);
 #define VECTOR_GP 13u
 #define VECTOR_PF 14u
 
+/* What guests may have in CR4, EFER and XCR0, as CPUID tells them. */
+struct cr_limits;
+const struct cr_limits *exit_limits(void);
+
 /* CPUID of guests, once the machine is known; called by sched_init. */
 void exit_init(void);
 

@@ -6,13 +6,13 @@
  * that fails later.
  */
 #include "arch/x86_64/guest/cr.h"
+#include "kernel/exit.h"
 #include "kernel/hypercall.h"
 #include "kernel/string.h"
 
 #define RFLAGS_FIXED BIT(1)
 #define RFLAGS_VM    BIT(17)
 #define RFLAGS_OK    (BITS(21, 0) & ~(BIT(3) | BIT(5) | BIT(15) | RFLAGS_VM))
-#define CR4_HIDDEN   (CR4_VMXE | CR4_LA57 | CR4_CET | CR4_MCE)
 
 #define AR_UNUSED   0xf000u
 #define AR_CODE64   (SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_L | SEG_ATTR_G | 0xb)
@@ -123,8 +123,9 @@ static bool init_state(const struct vcpu_hvm_context *c, struct guest_regs *r,
 		ok = init_32(&c->cpu_regs.x86_32, r, s);
 	else if (c->mode == VCPU_HVM_MODE_64B)
 		ok = init_64(&c->cpu_regs.x86_64, r, s);
-	if (!ok || (r->rflags & ~RFLAGS_OK) || (s->cr4 & CR4_HIDDEN) ||
-	    (s->efer & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) || !(s->cr0 & CR0_PE))
+	/* As for its own writes: nothing that CPUID hides, even if this CPU has it. */
+	if (!ok || (r->rflags & ~RFLAGS_OK) || (s->cr4 & ~exit_limits()->cr4) ||
+	    (s->efer & ~(exit_limits()->efer | EFER_LMA)) || !(s->cr0 & CR0_PE))
 		return false;
 	r->rflags |= RFLAGS_FIXED;
 	s->cr0 |= CR0_ET;
@@ -144,8 +145,9 @@ int64_t hc_vcpu_initialise(struct hypercall *h, struct vcpu *v)
 		return rc;
 	if (!init_state(&c, &r, &s))
 		return -XEN_EINVAL;
-	/* Two vCPUs may ask this for the same third one at once. */
-	if (__atomic_exchange_n(&v->claimed, true, __ATOMIC_SEQ_CST))
+	/* Two vCPUs may ask this for the same third one at once. One that has a state (vCPU 0
+	 * has the loader's) keeps it: it may be running. */
+	if (v->initialised || __atomic_exchange_n(&v->claimed, true, __ATOMIC_SEQ_CST))
 		return -XEN_EEXIST;
 	ASSERT(v != h->v && v->state == VCPU_DOWN);
 	/* A vCPU's state is set where it is loaded, and one vCPU is loaded at a time. */

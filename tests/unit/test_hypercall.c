@@ -57,7 +57,7 @@ static int start(void **state)
 	d = fake_domain(1, PAGES, 2);
 	v = d->vcpus[0];
 	f = fake_of(&v->hv);
-	v->initialised = v->claimed = true;
+	v->initialised = true;
 	guest_memory = &watching;
 	spoil = false;
 	vcpu_start(v);
@@ -71,6 +71,7 @@ static int stop(void **state)
 	(void)state;
 	assert_string_equal(r.first, "");
 	fake_domain_free(d);
+	assert_int_equal(timer_next_ns(), UINT64_MAX); /* no timer of a vCPU that is gone */
 	fake_stop();
 	return 0;
 }
@@ -365,6 +366,19 @@ static void test_poll(void **state)
 	assert_int_equal(v->state, VCPU_RUNNABLE);
 	p.nr_ports = 1000;
 	assert_int_equal(op(__HYPERVISOR_sched_op, SCHEDOP_poll, &p, sizeof(p)), -XEN_EINVAL);
+	/* Another CPU finds the time over before this one has gone to sleep: it does not. */
+	v->polling = true;
+	timer_set_poll(v, machine_ns());
+	timer_tick();
+	vcpu_block(v);
+	assert_int_equal(v->state, VCPU_RUNNABLE);
+	/* The next poll waits as ever, and goes with its vCPU (see stop). */
+	d->shared_info[2048] = 0;
+	p.nr_ports = 1;
+	p.timeout = 9000;
+	assert_int_equal(op(__HYPERVISOR_sched_op, SCHEDOP_poll, &p, sizeof(p)), 0);
+	assert_int_equal(v->state, VCPU_BLOCKED);
+	assert_int_equal(timer_next_ns(), 9000);
 }
 
 /* ---- areas and vCPUs ---- */
@@ -422,13 +436,21 @@ static void test_initialise(void **state)
 	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0), -XEN_EINVAL);
 	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, ARGS), -XEN_EINVAL);
 	c.cpu_regs.x86_64.rflags = 0;
-	c.cpu_regs.x86_64.cr4 |= BIT(13); /* VMXE */
-	put(ARGS, &c, sizeof(c));
-	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, ARGS), -XEN_EINVAL);
+	/* SMXE, PCIDE, PKS, UINTR: CPUs may have them, CPUID does not show them. VMXE, too. */
+	for (unsigned bit = 13; bit < 26; bit++) {
+		if (!(0x3026000 & BIT(bit)))
+			continue;
+		c.cpu_regs.x86_64.cr4 = BIT(5) | BIT(bit);
+		put(ARGS, &c, sizeof(c));
+		assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, ARGS),
+		                 -XEN_EINVAL);
+	}
 	c.cpu_regs.x86_64.cr4 = BIT(5);
 	put(ARGS, &c, sizeof(c));
 	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, ARGS), 0);
 	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, ARGS), -XEN_EEXIST);
+	/* Nor the one that runs, which never asked for it. */
+	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 0, ARGS), -XEN_EEXIST);
 	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_is_up, 1, 0), 0);
 	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0), 0);
 	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_is_up, 1, 0), 1);
