@@ -146,7 +146,7 @@ void evtchn_domain_init(struct domain *d)
 
 int64_t evtchn_bind(struct domain *d, enum evtchn_state state, unsigned vcpu, unsigned virq)
 {
-	struct vcpu *v = vcpu < d->nr_vcpus ? d->vcpus[vcpu] : NULL;
+	struct vcpu *v = vcpu < d->nr_vcpus ? d->vcpus[vcpu & (MAX_VCPUS - 1)] : NULL;
 	int64_t rc = -XEN_ENOSPC;
 
 	if (!v)
@@ -236,7 +236,7 @@ int64_t evtchn_bind_vcpu(struct domain *d, uint32_t port, uint32_t vcpu)
 	struct evtchn *e;
 	int64_t rc = -XEN_EINVAL;
 
-	if (vcpu >= d->nr_vcpus || !d->vcpus[vcpu])
+	if (vcpu >= d->nr_vcpus || !d->vcpus[vcpu & (MAX_VCPUS - 1)])
 		return -XEN_ENOENT;
 	spin_lock(&d->event_lock);
 	e = evtchn_of(d, port);

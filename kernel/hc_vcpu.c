@@ -109,14 +109,12 @@ static int64_t hc_stop_timer(struct hypercall *h, struct vcpu *v)
 
 static int64_t hc_vcpu_down(struct hypercall *h, struct vcpu *v)
 {
-	unsigned up = 0;
-
+	/* First down, then look: of two that go at once, one sees that it was the last. */
+	vcpu_stop(v);
 	for (unsigned i = 0; i < h->d->nr_vcpus; i++)
-		up += h->d->vcpus[i] != v && h->d->vcpus[i]->state != VCPU_DOWN;
-	if (up)
-		vcpu_stop(v);
-	else
-		domain_shutdown(h->d, SHUTDOWN_POWEROFF_); /* the last one, as in Xen */
+		if (h->d->vcpus[i]->state != VCPU_DOWN)
+			return 0;
+	domain_shutdown(h->d, SHUTDOWN_POWEROFF_); /* as in Xen */
 	return 0;
 }
 
