@@ -5,6 +5,7 @@
  */
 #include "arch/x86_64/hvm.h"
 #include "arch/x86_64/percpu.h"
+#include "arch/x86_64/spec.h"
 #include "kernel/boot_info.h"
 #include "kernel/cmdline.h"
 #include "kernel/domain.h"
@@ -68,9 +69,11 @@ static const char *virt_start(void)
 
 	if (!why)
 		why = virt_on();
-	if (!why)
-		mm_set_format(hvm->format);
-	return why;
+	if (why)
+		return why;
+	mm_set_format(hvm->format);
+	mm_set_large_nx(spec_current()->actions & DO_LARGE_NX);
+	return NULL;
 }
 
 void kernel_main(const struct boot_info *bi)

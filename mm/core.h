@@ -36,6 +36,7 @@ struct mm_core {
 	mfn_t zero, ones; /* the constant frames */
 
 	const struct pte_format *format; /* mm_set_format, before the first space */
+	bool large_nx;                   /* large leaves are not executable (mm_set_large_nx) */
 
 	/* Spaces by domain id. A slot changes to NULL only with scan_lock held. */
 	struct space *_Atomic spaces[MM_MAX_SPACES];

@@ -5,6 +5,7 @@
  * at once: the second finds the leaf as it wants it, and simply goes on.
  */
 #include "mm/cow.h"
+#include "mm/flush.h"
 #include "mm/populate.h"
 
 static enum mm_verdict fault_verdict(struct space *s, enum mm_status st)
@@ -22,6 +23,22 @@ static enum mm_verdict fault_verdict(struct space *s, enum mm_status st)
 	}
 }
 
+/*
+ * A fetch that the leaf does not allow. RAM lacks the right only under a large leaf, or
+ * since one was split (mm_set_large_nx): the one small page may have it.
+ */
+static enum mm_verdict fault_fetch(struct space *s, gfn_t gfn, struct p2m_slot p)
+{
+	if (mm.format->sw(p2m_entry_get(p.entry)) & PTE_SW_FOREIGN)
+		return VERDICT_REFUSE;
+	if (p2m_split(s, gfn)) {
+		flush_space(s); /* the level changed */
+		p = p2m_find(s, gfn);
+	}
+	p2m_allow_exec(p.entry);
+	return VERDICT_RESUME;
+}
+
 /* A read or fetch: the leaf allows it, or nobody ever wrote there, or there is no memory. */
 static enum mm_verdict fault_read(struct space *s, gfn_t gfn, unsigned access)
 {
@@ -32,7 +49,7 @@ static enum mm_verdict fault_read(struct space *s, gfn_t gfn, unsigned access)
 	if (kind == PTE_LEAF) {
 		bool ok = !(access & FAULT_EXEC) || mm.format->access(v) & PTE_X;
 
-		return ok ? VERDICT_RESUME : VERDICT_REFUSE;
+		return ok ? VERDICT_RESUME : fault_fetch(s, gfn, p);
 	}
 	if (kind != PTE_EMPTY || !p2m_is_ram(s, gfn))
 		return VERDICT_DEVICE;

@@ -93,3 +93,8 @@ void mm_set_format(const struct pte_format *f)
 		ASSERT(!atomic_load_explicit(&mm.spaces[i], memory_order_relaxed));
 	mm.format = f;
 }
+
+void mm_set_large_nx(bool on)
+{
+	mm.large_nx = on;
+}

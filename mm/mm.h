@@ -39,6 +39,12 @@ void mm_init(const struct mm_config *c);
 /* The page-table format, once it is known; before the first space_create. */
 void mm_set_format(const struct pte_format *f);
 
+/*
+ * No guest may execute through a large leaf: where a CPU with the ITLB multihit
+ * erratum could be stopped by it. A fetch splits the leaf. Before the first space.
+ */
+void mm_set_large_nx(bool on);
+
 /* ---- scanning ---- */
 
 /*

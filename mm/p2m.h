@@ -129,6 +129,9 @@ void p2m_unprotect(struct space *s, gfn_t gfn);
 /* The same for a small private leaf at e; accessed and dirty bits stay. */
 void p2m_allow_write(uint64_t *e);
 
+/* Give the small RAM leaf at e the right to execute. It takes nothing away: no flush. */
+void p2m_allow_exec(uint64_t *e);
+
 /*
  * The protected private frame of gfn is about to become a shared one with this leaf as its
  * first mapping: the leaf says PTE_SW_SHARED, the counters and the funding follow. The

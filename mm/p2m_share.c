@@ -92,6 +92,17 @@ void p2m_allow_write(uint64_t *e)
 	} while (!p2m_entry_cas(e, &v, open));
 }
 
+void p2m_allow_exec(uint64_t *e)
+{
+	const struct pte_format *f = mm.format;
+	uint64_t v = p2m_entry_get(e), open;
+
+	do {
+		open = f->leaf(f->frame(v, 1), 1, f->access(v) | PTE_X, f->sw(v));
+		open |= v & (f->accessed_mask | f->dirty_mask);
+	} while (!p2m_entry_cas(e, &v, open));
+}
+
 /* A leaf that maps a shared or constant frame: read-only, no dirty bit. */
 static void leaf_set_shared(uint64_t *e, mfn_t mfn)
 {

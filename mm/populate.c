@@ -59,6 +59,7 @@ static void populate_zero_fill(mfn_t first)
 enum mm_status populate_large(struct space *s, gfn_t first)
 {
 	mfn_t mfn = fund_take_large(s, first);
+	unsigned access = PTE_R | (mm.large_nx ? 0 : PTE_X);
 	uint64_t *e, old;
 
 	if (!mfn_valid(mfn))
@@ -66,13 +67,13 @@ enum mm_status populate_large(struct space *s, gfn_t first)
 	populate_zero_fill(mfn);
 	e = p2m_make_large(s, first);
 	ASSERT(e && p2m_table_promised(s, first, 1));
-	old = p2m_entry_exchange(e, mm.format->leaf(mfn, 2, PTE_R | PTE_X, 0));
+	old = p2m_entry_exchange(e, mm.format->leaf(mfn, 2, access, 0));
 	if (pte_kind(old, 2) == PTE_TABLE) {
 		flush_space(s);
 		p2m_table_release(s, mm.format->frame(old, 2), true);
 	}
 	/* Writable only now, as in cow.c: some of the pages may have been read as zeroes. */
-	p2m_entry_exchange(e, mm.format->leaf(mfn, 2, PTE_RWX, 0));
+	p2m_entry_exchange(e, mm.format->leaf(mfn, 2, access | PTE_W, 0));
 	s->stats.private_pages += LARGE_PAGES;
 	s->stats.populates += LARGE_PAGES;
 	s->stats.large_leaves++;

@@ -125,11 +125,8 @@ void spec_describe(void (*line)(const char *text))
 	if (spec_emulated())
 		line("speculation: this CPU is an emulator's, it has none");
 	for (unsigned l = 0; l < SPEC_LEAKS; l++) {
-		text_format(text, sizeof(text), "%s: %s%s", spec_leak_name((enum spec_leak)l),
-		            spec_state_name(p->state[l]),
-		            l == LEAK_ITLB && (p->actions & DO_LARGE_NX)
-		                ? ", while no domain has superpages=1"
-		                : "");
+		text_format(text, sizeof(text), "%s: %s", spec_leak_name((enum spec_leak)l),
+		            spec_state_name(p->state[l]));
 		line(text);
 	}
 }

@@ -283,6 +283,34 @@ static void reserve_is_for_breaks(void **state)
 	}
 }
 
+/* Where large leaves must not be executable a fetch splits one, and only its page may execute;
+ * the right goes with the page into a merge. A service page never has it. */
+static void fetch_splits_a_large_leaf(void **state)
+{
+	mfn_t f = frame_alloc(0, FRAME_SERVICE, 1);
+
+	(void)state;
+	mm_set_large_nx(true);
+	assert_int_equal(balloon_out(&a, &GFN(0), 1, LARGE_ORDER), 1);
+	assert_int_equal(balloon_in(&a, &GFN(0), 1, LARGE_ORDER), 1);
+	assert_int_equal(a.stats.large_leaves, 1);
+	assert_int_equal(mm_fault(&a, GFN(7), FAULT_READ), VERDICT_RESUME);
+	assert_false(p2m_lookup(&a, GFN(7)).access & PTE_X);
+	assert_int_equal(mm_fault(&a, GFN(7), FAULT_EXEC), VERDICT_RESUME);
+	assert_int_equal(a.stats.large_leaves, 0);
+	assert_true(p2m_lookup(&a, GFN(7)).access & PTE_X);
+	assert_false(p2m_lookup(&a, GFN(8)).access & PTE_X);
+	audit_passes();
+	shared_page(GFN(8), GFN(9), 0x1234);
+	assert_int_equal(mm_fault(&a, GFN(8), FAULT_EXEC), VERDICT_RESUME);
+	assert_true(p2m_lookup(&a, GFN(8)).access & PTE_X);
+	assert_int_equal(p2m_lookup(&a, GFN(8)).type, P2M_SHARED);
+	assert_int_equal(mm_map_service(&a, GFN(0x700), f), MM_OK);
+	assert_int_equal(mm_fault(&a, GFN(0x700), FAULT_EXEC), VERDICT_REFUSE);
+	assert_int_equal(mm_unmap_service(&a, GFN(0x700)), MM_OK);
+	frame_free(f, 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -300,6 +328,7 @@ int main(void)
 	    T(refused_allocation_changes_nothing),
 	    T(refuse),
 	    T(reserve_is_for_breaks),
+	    T(fetch_splits_a_large_leaf),
 	};
 
 	return cmocka_run_group_tests_name("cow", tests, NULL, NULL);
