@@ -90,6 +90,11 @@ static void exit_exception(struct vcpu *v, const struct vmexit *x)
 	if (x->exception.vector == VECTOR_DB)
 		v->hv.guest_dr6 |= x->exception.dr6;
 	exit_raise(v, x->exception.vector, x->exception.has_error, x->exception.error);
+	/*
+	 * Its delivery may raise it again, at once and for ever (CVE-2015-5307, -8104). No
+	 * interrupt gets a word in between entry and exit then: give it one here.
+	 */
+	exit_interrupt(v, x);
 }
 
 static void exit_undefined(struct vcpu *v, const struct vmexit *x)
