@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* From boot modules to running domains: build each, say what fails, go on. */
+/*
+ * From boot modules to running domains: build each, say what fails, go on. They
+ * start together when all are built: none has a head start, and none waits for a CPU
+ * that is still busy building.
+ */
 #include "kernel/bundle.h"
 #include "kernel/log.h"
 
@@ -19,21 +23,33 @@ static void tell(void *arg, const char *sentence)
 }
 
 /* Every domain that one description stands for; returns how many were made. */
-static unsigned start(const struct domain_config *c)
+static unsigned build(const struct domain_config *c)
 {
 	static struct domain_config one;
+	struct domain *d;
 	unsigned made = 0;
 
 	for (unsigned i = 0; i < c->count; i++) {
 		char why[200] = "";
 
 		config_instance(c, i, &one);
-		if (domain_create(&one, why, sizeof(why)))
-			made++;
-		else
+		one.paused = true;
+		d = domain_create(&one, why, sizeof(why));
+		if (!d) {
 			log_error("domain \"%s\" cannot be started: %s", one.name, why);
+			continue;
+		}
+		d->config.paused = c->paused;
+		made++;
 	}
 	return made;
+}
+
+static void start(struct domain *d, void *arg)
+{
+	(void)arg;
+	if (!d->config.paused)
+		domain_unpause(d);
 }
 
 void startup_domains(const struct boot_info *bi, const char *refused)
@@ -50,8 +66,9 @@ void startup_domains(const struct boot_info *bi, const char *refused)
 		log_error("no guest can run here: %s", refused);
 	} else {
 		for (unsigned i = 0; i < list.n; i++)
-			made += start(&configs[i]);
+			made += build(&configs[i]);
 	}
 	log_tag("ready cpus=%u backend=%s domains=%u", machine_cpus(), refused ? "none" : hvm->name,
 	        made);
+	domain_each(start, NULL);
 }
