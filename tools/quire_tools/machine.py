@@ -3,6 +3,7 @@
 
 The settings were measured; the traps behind each are in docs/machines.md.
 """
+import ctypes
 import fcntl
 import os
 import pty
@@ -50,6 +51,14 @@ sound: waveoutdrv=dummy, waveout=none, waveindrv=dummy, wavein=none, midioutdrv=
 
 # Where Quire maps all of RAM (arch/x86_64/paging.h).
 DIRECT_MAP = 0xffff800000000000
+
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def die_with_parent():
+    """In the emulator's process before it starts: if we are killed, nobody else would end it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class MachineError(Exception):
@@ -154,7 +163,7 @@ class Machine:
         ours, theirs = socket.socketpair()
         log = open(self.folder / "emulator.log", "wb")
         self.process = subprocess.Popen(self.qemu_arguments(), stdin=theirs, stdout=theirs, stderr=log,
-                                        start_new_session=True)
+                                        start_new_session=True, preexec_fn=die_with_parent)
         theirs.close()
         self.fd = ours.detach()
         self.nonblocking()
@@ -174,7 +183,7 @@ class Machine:
         debugger.write_text("c\n")
         self.debugger_log = open(self.folder / "emulator.log", "wb")
         self.process = subprocess.Popen(["bochs-bin", "-q", "-f", str(rc), "-rc", str(debugger)], stdin=subprocess.PIPE,
-                                        stdout=self.debugger_log, stderr=subprocess.STDOUT, start_new_session=True)
+                                        stdout=self.debugger_log, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=die_with_parent)
         self.slave = slave  # stays open, so that the line does not hang up between opens
         self.fd = master
         self.nonblocking()
