@@ -85,15 +85,24 @@ class Session:
         """Wait until the machine has started its domains and the monitor listens."""
         self.until(lambda: self.heard.tag("ready") is not None, "the monitor")
 
+    def await_echo(self, typed, seconds=10):
+        """Wait until the prompt shows what was typed; go on all the same if it never does."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.machine.alive():
+            shown = self.partial.decode("latin-1").rsplit("\r\x1b[K", 1)[-1]
+            if DRAWING.sub("", shown).rstrip("\r").endswith(typed):
+                return
+            self.pump(0.05)
+
     def command(self, line):
         """Type one line; returns (status, lines printed meanwhile)."""
         self.await_ready()
         seen, first = self.heard.dones, len(self.heard.lines)
-        # Slowly enough for a 16-byte receive buffer that is polled a hundred times a second.
-        data = line.encode() + b"\r"
-        for start in range(0, len(data), 8):
-            os.write(self.machine.fd, data[start:start + 8])
-            self.pump(0.03)
+        # The receive buffer has 16 bytes and is polled: each few bytes are seen before the next are sent.
+        for start in range(0, len(line), 8):
+            os.write(self.machine.fd, line[start:start + 8].encode())
+            self.await_echo(line[:start + 8])
+        os.write(self.machine.fd, b"\r")
         self.until(lambda: self.heard.dones > seen, f"the end of `{line}`")
         status = int(self.heard.tag("done").get("status", "1"))
         return status, self.heard.lines[first:]
