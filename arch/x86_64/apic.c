@@ -14,9 +14,11 @@
 
 /* Registers by xAPIC offset; the x2APIC MSR is 800H + offset / 16 (SDM vol. 3, 10.12.1.2). */
 #define REG_ID        0x020
+#define REG_VERSION   0x030
 #define REG_TPR       0x080
 #define REG_EOI       0x0b0
 #define REG_SPURIOUS  0x0f0
+#define REG_ISR       0x100
 #define REG_ESR       0x280
 #define REG_ICR       0x300
 #define REG_ICR_HIGH  0x310
@@ -32,6 +34,8 @@
 
 #define LVT_MASKED     BIT(16)
 #define LVT_NMI        BITS(10, 10)
+#define LVT_SMI        BIT(9)
+#define LVT_DELIVERY   BITS(10, 8)
 #define LVT_DEADLINE   BIT(18)
 #define SPURIOUS_ON    BIT(8)
 #define BASE_ON        BIT(11)
@@ -69,6 +73,17 @@ void apic_init(void)
 		regs = mmio_map(base & BITS(51, 12), PAGE_SIZE, MAP_WRITE | MAP_UC);
 }
 
+/* Counter overflow and heat, which firmware may have set up (10.5.1); SMIs stay its own. */
+static void mask_firmware_lvt(void)
+{
+	unsigned last = reg_read(REG_VERSION) >> 16 & 0xff;
+
+	if (last >= 4)
+		reg_write(REG_LVT_PMC, LVT_MASKED);
+	if (last >= 5 && (reg_read(REG_LVT_THERM) & LVT_DELIVERY) != LVT_SMI)
+		reg_write(REG_LVT_THERM, LVT_MASKED);
+}
+
 void apic_cpu_init(void)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE) | BASE_ON;
@@ -84,7 +99,10 @@ void apic_cpu_init(void)
 	reg_write(REG_LVT_LINT0, LVT_MASKED);
 	reg_write(REG_LVT_LINT1, LVT_MASKED | LVT_NMI);
 	reg_write(REG_LVT_ERROR, LVT_MASKED | 0xfe);
-	apic_eoi();
+	mask_firmware_lvt();
+	/* Whatever the firmware has left in service: each EOI ends one (10.8.5). */
+	for (unsigned i = 0; i < 256; i++)
+		apic_eoi();
 }
 
 bool apic_is_x2apic(void)
@@ -100,6 +118,12 @@ uint32_t apic_id(void)
 void apic_eoi(void)
 {
 	reg_write(REG_EOI, 0);
+}
+
+/* 256 bits, 32 a register, 10H apart (10.8.4). */
+bool apic_in_service(uint8_t vector)
+{
+	return reg_read(REG_ISR + vector / 32 * 0x10) & 1u << vector % 32;
 }
 
 /* Two instructions on xAPIC: nothing of ours sends from an interrupt but a panic, which may cut in.

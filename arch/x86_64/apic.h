@@ -11,6 +11,7 @@ void apic_cpu_init(void);
 bool apic_is_x2apic(void);
 uint32_t apic_id(void);
 void apic_eoi(void);
+bool apic_in_service(uint8_t vector); /* it came through this APIC and has had no EOI */
 
 /* to: an APIC id. None of these waits for the other CPU; not from an interrupt handler, but a
  * panic may. */

@@ -93,6 +93,8 @@ void trap_cpu_init(void)
 
 static bool trap_fixup(struct trap_frame *f)
 {
+	if (f->vector != VECTOR_UD && f->vector != VECTOR_GP)
+		return false; /* a machine check, say, that happens to come there */
 	for (const struct extable_entry *e = extable_start; e < extable_end; e++) {
 		if (e->insn == f->rip) {
 			f->rip = e->fixup;
@@ -152,8 +154,13 @@ void trap_dispatch(struct trap_frame *f)
 		cpus_stop_answer();
 		return;
 	}
-	if (f->vector >= 32) /* nobody's: a masked PIC's spurious 7 or 15, a stray message */
+	if (f->vector >= 32) {
+		/* Nobody's: a masked PIC's spurious 7 or 15, which wants no EOI; or a stray
+		 * message, which would keep all that is below it waiting for ever. */
+		if (apic_in_service((uint8_t)f->vector))
+			apic_eoi();
 		return;
+	}
 	if (!trap_fixup(f))
 		trap_fatal(f);
 }

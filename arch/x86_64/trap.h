@@ -7,6 +7,8 @@
 
 #define VECTOR_DB       1
 #define VECTOR_NMI      2
+#define VECTOR_UD       6
+#define VECTOR_GP       13
 #define VECTOR_TIMER    0xe0
 #define VECTOR_KICK     0xe1
 #define VECTOR_SPURIOUS 0xff
