@@ -264,7 +264,9 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEGS };
 #define REASON_TPAUSE           68
 #define REASON_LOADIWKEY        69
 #define REASON_ENCLV            70
-#define VMX_NR_REASONS          71
+#define REASON_SEAMCALL         76
+#define REASON_TDCALL           77
+#define VMX_NR_REASONS          78
 #define REASON_BASIC(r)         ((uint16_t)(r))
 #define REASON_ENTRY_FAILED     BIT(31)
 

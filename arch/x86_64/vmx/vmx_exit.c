@@ -83,6 +83,9 @@ const struct vmx_reason vmx_reasons[VMX_NR_REASONS] = {
 	R(TPAUSE, "TPAUSE", UNDEFINED, LEN),
 	R(LOADIWKEY, "LOADIWKEY", UNDEFINED, LEN),
 	R(ENCLV, "ENCLV", UNDEFINED, LEN),
+	/* Of TDX; they exit from any guest where the CPU has them, even at CPL 3. */
+	R(SEAMCALL, "SEAMCALL", UNDEFINED, LEN),
+	R(TDCALL, "TDCALL", UNDEFINED, LEN),
 };
 /* clang-format on */
 

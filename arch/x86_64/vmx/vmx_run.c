@@ -79,8 +79,12 @@ static void read_exit(struct vmx_raw_exit *raw, uint32_t reason)
 /* The entry did not happen: let our own checker say why. */
 static void bad_entry(struct vmexit *x, uint64_t reason, uint64_t error)
 {
-	const struct vmx_rule *r = vmx_check_current();
+	const struct vmx_rule *r;
 
+	/* The machine's memory is broken, not the guest (26.9). */
+	if (REASON_BASIC(reason) == REASON_MACHINE_CHECK)
+		env_panic("machine check during a VM entry");
+	r = vmx_check_current();
 	x->kind = EXIT_BAD_STATE;
 	x->hw_reason = reason;
 	x->length = 0;
