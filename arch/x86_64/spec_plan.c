@@ -116,6 +116,20 @@ static void spec_mds(const struct spec_cpu *c, struct spec_plan *p)
 	spec_answer(p, LEAK_MDS, clear, (clear ? DO_VERW : 0) | (c->smt ? DO_PARK_SMT : 0));
 }
 
+/*
+ * The kin of MDS that newer CPUs have: TAA (those with TSX; where there is none the VERW costs a
+ * little), MMIO stale data, register file data sampling. The last two are announced by what
+ * their VERW clears (SDM vol. 4, IA32_ARCH_CAPABILITIES).
+ */
+static void spec_buffers(const struct spec_cpu *c, struct spec_plan *p)
+{
+	bool taa = (c->arch_caps & CAPS_MDS_NO) && !(c->arch_caps & CAPS_TAA_NO);
+
+	if ((taa && (c->leaf7_edx & SPEC7_MD_CLEAR)) ||
+	    (c->arch_caps & (CAPS_FB_CLEAR | CAPS_RFDS_CLEAR)))
+		p->actions |= DO_VERW;
+}
+
 static void spec_intel(const struct spec_cpu *c, struct spec_plan *p)
 {
 	uint64_t traits = spec_intel_traits(c);
@@ -132,6 +146,7 @@ static void spec_intel(const struct spec_cpu *c, struct spec_plan *p)
 		spec_l1tf(c, p);
 	if (!(c->arch_caps & CAPS_MDS_NO) && !(traits & NO_MDS))
 		spec_mds(c, p);
+	spec_buffers(c, p);
 }
 
 struct spec_plan spec_plan(const struct spec_cpu *cpu)

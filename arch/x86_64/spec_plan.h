@@ -38,6 +38,9 @@ struct spec_cpu {
 #define CAPS_SKIP_L1D     BIT(3)
 #define CAPS_MDS_NO       BIT(5)
 #define CAPS_ITLB_NO      BIT(6)
+#define CAPS_TAA_NO       BIT(8)
+#define CAPS_FB_CLEAR     BIT(17)
+#define CAPS_RFDS_CLEAR   BIT(28)
 
 enum spec_leak {
 	LEAK_SPECTRE_V2,

@@ -15,11 +15,12 @@
 #include "arch/x86_64/spec_plan.h"
 
 #define NEW_MICROCODE (SPEC7_IBRS_IBPB | SPEC7_STIBP | SPEC7_L1D_FLUSH | SPEC7_MD_CLEAR)
-#define ICELAKE_CAPS  (CAPS_RDCL_NO | CAPS_IBRS_ALL | CAPS_SKIP_L1D | CAPS_MDS_NO | CAPS_ITLB_NO)
-#define CASCADE_CAPS  (CAPS_RDCL_NO | CAPS_IBRS_ALL | CAPS_SKIP_L1D | CAPS_MDS_NO)
-#define L1TF_MDS      (DO_L1D_FLUSH | DO_VERW)
-#define LEGACY        (DO_IBPB | DO_RSB_FILL | DO_IBRS)
-#define MODERN        (DO_IBPB | DO_RSB_FILL | DO_EIBRS)
+#define ICELAKE_CAPS                                                                               \
+	(CAPS_RDCL_NO | CAPS_IBRS_ALL | CAPS_SKIP_L1D | CAPS_MDS_NO | CAPS_ITLB_NO | CAPS_TAA_NO)
+#define CASCADE_CAPS (CAPS_RDCL_NO | CAPS_IBRS_ALL | CAPS_SKIP_L1D | CAPS_MDS_NO)
+#define L1TF_MDS     (DO_L1D_FLUSH | DO_VERW)
+#define LEGACY       (DO_IBPB | DO_RSB_FILL | DO_IBRS)
+#define MODERN       (DO_IBPB | DO_RSB_FILL | DO_EIBRS)
 
 /* state: v2, Meltdown, L1TF, MDS, ITLB, retbleed, SRSO; '-' not affected, 'm', 'V' */
 static const struct row {
@@ -31,72 +32,76 @@ static const struct row {
     {"Core 2 Penryn, no microcode",
      {SPEC_INTEL, 6, 0x17, 10, false, 0, 0, 0, 0, false},
      DO_RSB_FILL | DO_LARGE_NX,
-     "VmVVm--"                                                                                                        },
+     "VmVVm--"                                                                                                                        },
     {"Sandy Bridge i7-2600, SMT",
      {SPEC_INTEL, 6, 0x2a, 7, false, NEW_MICROCODE, 0, 0, 0, true},
      LEGACY | L1TF_MDS | DO_LARGE_NX | DO_PARK_SMT,
-     "mmmmm--"                                                                                                        },
+     "mmmmm--"                                                                                                                        },
     {"Haswell i7-4770, SMT off",
      {SPEC_INTEL, 6, 0x3c, 3, false, NEW_MICROCODE, 0, 0, 0, false},
      LEGACY | L1TF_MDS | DO_LARGE_NX,
-     "mmmmm--"                                                                                                        },
+     "mmmmm--"                                                                                                                        },
     {"Haswell i7-4770, first microcode",
      {SPEC_INTEL, 6, 0x3c, 3, false, 0, 0, 0, 0, true},
      DO_RSB_FILL | DO_LARGE_NX | DO_PARK_SMT,
-     "VmVVm--"                                                                                                        },
+     "VmVVm--"                                                                                                                        },
     {"Broadwell-EP E5-2699v4",
      {SPEC_INTEL, 6, 0x4f, 1, false, NEW_MICROCODE, 0, 0, 0, true},
      LEGACY | L1TF_MDS | DO_LARGE_NX | DO_PARK_SMT,
-     "mmmmm--"                                                                                                        },
+     "mmmmm--"                                                                                                                        },
     {"Skylake-SP 8180",
      {SPEC_INTEL, 6, 0x55, 4, false, NEW_MICROCODE, 0, 0, 0, true},
      LEGACY | L1TF_MDS | DO_LARGE_NX | DO_PARK_SMT,
-     "mmmmmm-"                                                                                                        },
+     "mmmmmm-"                                                                                                                        },
     {"Cascade Lake 8280",
      {SPEC_INTEL, 6, 0x55, 7, false, NEW_MICROCODE, 0, 0, CASCADE_CAPS, true},
-     MODERN | DO_LARGE_NX,
-     "m---mm-"                                                                                                        },
+     MODERN | DO_LARGE_NX | DO_VERW,                                                                                         /* TAA */
+     "m---mm-"                                                                                    },
     {"Ice Lake-SP 8380",
      {SPEC_INTEL, 6, 0x6a, 6, false, NEW_MICROCODE, 0, 0, ICELAKE_CAPS, true},
-     MODERN,                                                                                                 "m------"},
+     MODERN,                                                                                                                 "m------"},
+    {"Ice Lake-SP 8380, microcode against MMIO stale data",
+     {SPEC_INTEL, 6, 0x6a, 6, false, NEW_MICROCODE, 0, 0, ICELAKE_CAPS | CAPS_FB_CLEAR, true},
+     MODERN | DO_VERW,
+     "m------"                                                                                                                        },
     {"Sapphire Rapids 8480",
      {SPEC_INTEL, 6, 0x8f, 8, false, NEW_MICROCODE, 0, 0, ICELAKE_CAPS, true},
-     MODERN,                                                                                                 "m------"},
+     MODERN,                                                                                                                 "m------"},
     {"Goldmont N4200",
      {SPEC_INTEL, 6, 0x5c, 9, false, SPEC7_IBRS_IBPB, 0, 0, 0, false},
-     LEGACY,                                                                                                 "mm-----"},
+     LEGACY,                                                                                                                 "mm-----"},
     {"Silvermont C2750",
      {SPEC_INTEL, 6, 0x4d, 8, false, SPEC7_IBRS_IBPB | SPEC7_MD_CLEAR, 0, 0, 0, false},
      LEGACY | DO_VERW,
-     "mm-m---"                                                                                                        },
-    {"Bonnell D510, in order",           {SPEC_INTEL, 6, 0x1c, 10, false, 0, 0, 0, 0, true},    0,           "-------"},
-    {"Opteron 250, K8",                  {SPEC_AMD, 0xf, 0x25, 1, false, 0, 0, 0, 0, false},    DO_RSB_FILL, "V------"},
+     "mm-m---"                                                                                                                        },
+    {"Bonnell D510, in order",                              {SPEC_INTEL, 6, 0x1c, 10, false, 0, 0, 0, 0, true}, 0,           "-------"},
+    {"Opteron 250, K8",                                     {SPEC_AMD, 0xf, 0x25, 1, false, 0, 0, 0, 0, false}, DO_RSB_FILL, "V------"},
     {"FX-8350 Piledriver",
      {SPEC_AMD, 0x15, 2, 0, false, 0, SPEC8_IBPB, 0, 0, false},
      DO_RSB_FILL | DO_IBPB,
-     "V----V-"                                                                                                        },
+     "V----V-"                                                                                                                        },
     {"EPYC 7601, Zen",
      {SPEC_AMD, 0x17, 1, 2, false, 0, SPEC8_IBPB, 0, 0, true},
      DO_RSB_FILL | DO_IBPB,
-     "V----VV"                                                                                                        },
+     "V----VV"                                                                                                                        },
     {"EPYC 7742, Zen 2",
      {SPEC_AMD, 0x17, 0x31, 0, false, 0, SPEC8_IBPB | SPEC8_IBRS, 0, 0, true},
-     LEGACY,                                                                                                 "m----VV"},
+     LEGACY,                                                                                                                 "m----VV"},
     {"EPYC 7763, Zen 3",
      {SPEC_AMD, 0x19, 1, 1, false, 0, SPEC8_IBPB | SPEC8_IBRS | SPEC8_IBRS_ALWAYS, 0, 0, true},
-     MODERN,                                                                                                 "m-----V"},
+     MODERN,                                                                                                                 "m-----V"},
     {"EPYC 9654, Zen 4",
      {SPEC_AMD, 0x19, 0x11, 1, false, 0, SPEC8_IBPB | SPEC8_IBRS, SPEC21_AUTO_IBRS, 0, true},
-     MODERN,                                                                                                 "m-----V"},
+     MODERN,                                                                                                                 "m-----V"},
     {"EPYC 9755, Zen 5",
      {SPEC_AMD, 0x1a, 2, 1, false, 0, SPEC8_IBPB | SPEC8_IBRS, SPEC21_AUTO_IBRS | SPEC21_SRSO_NO, 0,
       true},
-     MODERN,                                                                                                 "m------"},
+     MODERN,                                                                                                                 "m------"},
     {"Hygon Dhyana",
      {SPEC_AMD, 0x18, 0, 1, false, 0, SPEC8_IBPB, 0, 0, true},
      DO_RSB_FILL | DO_IBPB,
-     "V----VV"                                                                                                        },
-    {"QEMU's interpreter",               {SPEC_AMD, 0xf, 0x6b, 1, true, 0, 0, 0, 0, false},     0,           "-------"},
+     "V----VV"                                                                                                                        },
+    {"QEMU's interpreter",                                  {SPEC_AMD, 0xf, 0x6b, 1, true, 0, 0, 0, 0, false},  0,           "-------"},
 };
 
 static void each_cpu(void **state)
