@@ -20,6 +20,9 @@
 
 #define GUEST_XCR0 (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU)
 
+#define MSR_XSS        0xda0u
+#define CPUIDD1_XSAVES BIT(3)
+
 #define FXSAVE_BYTES 512u
 #define FCW_OFFSET   0u
 #define FSW_OFFSET   2u
@@ -71,6 +74,9 @@ void xstate_cpu_on(void)
 	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | (xs.xsave ? CR4_OSXSAVE : 0));
 	if (xs.xsave)
 		xsetbv(0, xs.mask);
+	/* No supervisor state of the firmware's: a guest's XSAVES could reach it. */
+	if (xs.xsave && (cpuid(0xd, 1).eax & CPUIDD1_XSAVES))
+		wrmsr(MSR_XSS, 0);
 	/* CPUID 0dh:0 EBX: bytes for what XCR0 has on now (SDM vol. 2, CPUID). */
 	xs.bytes = xs.xsave ? cpuid(0xd, 0).ebx : FXSAVE_BYTES;
 }

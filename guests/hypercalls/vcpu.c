@@ -87,6 +87,7 @@ void ops_vcpu(void)
 
 	clock_init();
 	bad_contexts();
+	tap_is(smp_start(0, second, 0), -XEN_EEXIST, "vCPU 0 runs, and keeps its state");
 	bind_ipi();
 	tap_is(smp_start(1, second, 0), 0, "vCPU 1 starts");
 	tap_ok(becomes(&ran, 1), "it runs, with its own stack and number");

@@ -235,6 +235,8 @@ static void svm_after_decode(struct hvm_vcpu *v, struct vmexit *x)
 		v->regs.rip += x->length;
 		x->length = 0;
 	} else if (x->kind == EXIT_BAD_STATE) {
+		/* A flush of everything that it was to make may not have been made. */
+		svm_cpus[machine_cpu()].next_asid = svm_machine.nr_asids;
 		x->text = svm_vmrun_rule(s->vmcb, svm_machine.phys_bits);
 	}
 }
