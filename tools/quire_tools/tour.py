@@ -85,14 +85,23 @@ class Tour:
             self.session.pump(0.1)
 
     def quiet(self):
-        """A test for watch: no more than a hundredth was saved since the last look."""
-        last = [0]
+        """A test for watch: much is saved, and no more than a hundredth of it since the last look."""
+        last, much = [0], self.guest_mib() * PAGES_PER_MIB / 3
 
         def still(s):
-            same = s["pages_saved"] > 0 and abs(s["pages_saved"] - last[0]) <= last[0] // 100
+            same = s["pages_saved"] > much and abs(s["pages_saved"] - last[0]) <= last[0] // 100
             last[0] = s["pages_saved"]
             return same
         return still
+
+    def burst(self):
+        """A test for watch: a hundredth or more was broken out, and then merged again."""
+        saved = []
+
+        def over(s):
+            saved.append(s["pages_saved"])
+            return min(saved) < 0.99 * max(saved) <= saved[-1]
+        return over
 
     def compare_with_oracle(self):
         """Everything stands still; every page of every guest is compared with every other, outside of the machine."""
@@ -130,12 +139,12 @@ class Tour:
                  " (Press a key to end the tour and have the monitor.)")
         self.show("list")
         self.say("They fill their memory. The scanner finds equal pages and stores each once:")
-        self.watch(40, self.quiet())
+        self.watch(60, self.quiet())
         self.say("Is that all there is to find?")
         self.compare_with_oracle()
         self.say()
         self.say("Two guests write bursts into merged pages: each write breaks one out, and later it is merged again.")
-        self.watch(9)
+        self.watch(25, self.burst())
         self.say()
         self.say("The operator asks one guest for half of its memory; its balloon gives it back.")
         target = next(d for d in self.domains() if d["name"] == "balloon")
