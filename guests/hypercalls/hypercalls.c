@@ -35,6 +35,7 @@ void guest_main(void)
 	ops_sched();
 	ops_time();
 	ops_own();
+	ops_more();
 	if (option_u64("vcpus", 1) == 2)
 		ops_vcpu();
 	ops_vcpu_info();

@@ -16,6 +16,7 @@ void ops_sched(void);
 void ops_time(void);
 void ops_hvm(void);
 void ops_own(void);
+void ops_more(void);
 void ops_vcpu(void);      /* with `vcpus=2` */
 void ops_vcpu_info(void); /* last: events move to another page */
 
