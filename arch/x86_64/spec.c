@@ -11,10 +11,13 @@
 #define MSR_ARCH_CAPS 0x10au
 #define MSR_FLUSH_CMD 0x10bu
 
-#define SPEC_CTRL_IBRS BIT(0)
-#define PRED_CMD_IBPB  BIT(0)
-#define FLUSH_CMD_L1D  BIT(0)
-#define EFER_AIBRSE    BIT(21)
+#define SPEC_CTRL_IBRS  BIT(0)
+#define PRED_CMD_IBPB   BIT(0)
+#define FLUSH_CMD_L1D   BIT(0)
+#define MSR_DE_CFG      0xc0011029u
+#define DE_CFG_LFENCE   BIT(1)
+#define DE_CFG_ZENBLEED BIT(9)
+#define EFER_AIBRSE     BIT(21)
 
 uint8_t spec_fill_rsb;
 uint64_t spec_entry_actions;
@@ -78,9 +81,25 @@ const struct spec_plan *spec_current(void)
 	return &plan;
 }
 
+/* A CPU that does not let us (or an outer hypervisor) keeps what it has. */
+static void spec_de_cfg(uint64_t actions)
+{
+	uint64_t now, want;
+
+	if (!(actions & (DO_LFENCE | DO_ZENBLEED)) || !rdmsr_safe(MSR_DE_CFG, &now))
+		return;
+	want = now | (actions & DO_LFENCE ? DE_CFG_LFENCE : 0) |
+	       (actions & DO_ZENBLEED ? DE_CFG_ZENBLEED : 0);
+	if (want != now && !wrmsr_safe(MSR_DE_CFG, want))
+		log_warn("CPU %u does not take DE_CFG = %llx", machine_cpu(),
+		         (unsigned long long)want);
+}
+
 void spec_cpu_on(void)
 {
 	uint64_t actions = spec_current()->actions;
+
+	spec_de_cfg(actions);
 
 	spec_fill_rsb = !!(actions & DO_RSB_FILL);
 	spec_entry_actions = actions & (DO_VERW | DO_L1D_FLUSH);

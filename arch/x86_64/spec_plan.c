@@ -149,6 +149,23 @@ static void spec_intel(const struct spec_cpu *c, struct spec_plan *p)
 	spec_buffers(c, p);
 }
 
+/* Zen 2: vector registers of another context can be read (AMD-SB-7008). */
+static bool spec_is_zen2(const struct spec_cpu *c)
+{
+	return c->family == 0x17 &&
+	       ((c->model >= 0x30 && c->model <= 0x4f) || (c->model >= 0x60 && c->model <= 0x7f) ||
+	        (c->model >= 0x90 && c->model <= 0xaf));
+}
+
+/* Switches of AMD's DE_CFG. LFENCE: "Software Techniques for Managing Speculation", G-2. */
+static void spec_amd_switches(const struct spec_cpu *c, struct spec_plan *p)
+{
+	if (c->family >= 0x10 && c->family != 0x11)
+		p->actions |= DO_LFENCE;
+	if (spec_is_zen2(c))
+		p->actions |= DO_ZENBLEED;
+}
+
 struct spec_plan spec_plan(const struct spec_cpu *cpu)
 {
 	struct spec_plan p = {0};
@@ -161,6 +178,7 @@ struct spec_plan spec_plan(const struct spec_cpu *cpu)
 		break;
 	case SPEC_AMD:
 		spec_amd_branches(cpu, &p);
+		spec_amd_switches(cpu, &p);
 		break;
 	case SPEC_OTHER: /* nothing is known of it: do what costs nothing to get right */
 		spec_answer(&p, LEAK_SPECTRE_V2, false, DO_RSB_FILL);

@@ -68,6 +68,8 @@ enum spec_state {
 #define DO_L1D_FLUSH BIT(5) /* before each entry */
 #define DO_PARK_SMT  BIT(6) /* sibling threads stay parked unless smt=1 says otherwise */
 #define DO_LARGE_NX  BIT(7) /* large leaves are not executable */
+#define DO_LFENCE    BIT(8) /* DE_CFG: make LFENCE serialise; guests are told that it does */
+#define DO_ZENBLEED  BIT(9) /* DE_CFG: no rollback of VZEROUPPER, whatever the microcode */
 
 struct spec_plan {
 	uint64_t actions;
