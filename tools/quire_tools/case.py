@@ -133,6 +133,7 @@ def against_oracle(session, notes):
     trouble = []
     for name in dict.fromkeys(names):
         session.command(f"pause {name}")
+    session.command("scan off")  # or what settles later (a page that was a page table) is merged before we have counted
     session.command("settle")
     before = len(session.heard.tags)
     for name in dict.fromkeys(names):
@@ -151,6 +152,7 @@ def against_oracle(session, notes):
     with open(path, "rb") as dump:
         t = truth(dump, runs, lambda d: domains.get(d, {}).get("share_group", d))
     path.unlink()
+    session.command("scan on")
     notes.append(f"oracle: {t.pages} pages, {t.distinct} distinct, saved {t.saved} = zero {t.zero} + ones {t.ones} + "
                  f"self {t.self_saved} + inter {t.inter_saved}; left out: {t.pinned} pinned, {t.guest_tables} guest tables")
     for what, mine, theirs in (("saved", t.saved, total.get("pages_saved")), ("zero", t.zero, total.get("pages_zero")),

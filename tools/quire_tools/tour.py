@@ -108,6 +108,7 @@ class Tour:
         names = [d["name"] for d in self.domains()]
         for name in names:
             self.ask(f"pause {name}")
+        self.ask("scan off")  # or what settles later is merged before we have counted
         self.ask("settle")
         first = len(self.session.heard.tags)
         for name in names:
@@ -120,6 +121,7 @@ class Tour:
         with open(path, "rb") as dump:
             t = truth(dump, runs, groups.get)
         path.unlink()
+        self.ask("scan on")
         for name in names:
             self.ask(f"unpause {name}")
         self.say(f"  an oracle outside, from a snapshot of all memory: {t.saved} pages could be saved"
