@@ -19,7 +19,7 @@
 #define LSR_TEMT  0x40
 
 #define CLOCK_BAUD 115200u
-#define PATIENCE   100000u /* polls; past it the line is taken for dead */
+#define PATIENCE   5000000u /* polls, seconds: an emulator whose reader is slow must lose nothing */
 
 static uint16_t port = 0x3f8;
 static bool present;
