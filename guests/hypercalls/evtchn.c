@@ -50,7 +50,9 @@ static void delivery(unsigned port)
 	irq_on();
 	__asm__ volatile("nop; nop" : : : "memory");
 	tap_is(event_count[port], seen + 2, "it comes once they are on");
-	tap_is((long)(this_cpu()->upcalls - upcalls), 2, "there were just two upcalls");
+	/* An upcall that finds nothing pending is allowed, but it is not the rule. */
+	upcalls = this_cpu()->upcalls - upcalls;
+	tap_ok(upcalls == 2 || upcalls == 3, "there were two upcalls: %lu", upcalls);
 }
 
 static void masking(unsigned port)
