@@ -43,13 +43,13 @@ struct vcpu {
 	struct domain *domain;
 	mfn_t frame; /* where this structure lies */
 	unsigned id;
-	bool claimed;          /* a VCPUOP_initialise is under way or done */
-	bool initialised;      /* has a first state: by the loader or by VCPUOP_initialise */
-	enum vcpu_state state; /* under sched lock */
-	bool running;          /* on a CPU now; under sched lock */
-	unsigned cpu;          /* where it runs or ran last */
-	bool in_queue, yields; /* sched.c */
-	struct vcpu *next;     /* run queue */
+	bool claimed;           /* a VCPUOP_initialise is under way or done */
+	bool initialised;       /* has a first state: by the loader or by VCPUOP_initialise */
+	enum vcpu_state state;  /* under sched lock */
+	bool running;           /* on a CPU now; under sched lock */
+	unsigned cpu;           /* where it runs or ran last */
+	bool in_queue, boosted; /* sched.c */
+	struct vcpu *next;      /* run queue */
 	uint64_t vruntime_ns, slice_end_ns, queued_ns, longest_wait_ns, ran_ns, started_ns;
 
 	/* waiting for memory (vcpu.c), under sched lock */

@@ -5,14 +5,14 @@
  * Problem: more vCPUs than CPUs, guests that never give up a CPU by
  * themselves, and a prompt that must answer meanwhile.
  *
- * One run queue for all CPUs, ordered by virtual runtime: the time that a vCPU
- * has run. The first in line runs next, for at most a slice; what it ran is
- * added and it goes back into the order. So equal busy vCPUs drift apart by
- * no more than a slice, however long they run. One that slept comes back with
- * the runtime of the least one in sight less half a slice: soon on a CPU, but
- * without the credit of a long sleep. A vCPU that turns runnable takes an idle
- * CPU if there is one, else it makes the CPU whose vCPU has run most look at
- * the queue at once.
+ * One run queue for all CPUs, first come, first served: who has had its slice
+ * goes to the end, so with n busy vCPUs on m CPUs nobody waits longer than
+ * (n - m) / m slices. What each has run is its virtual runtime; who is ahead of the
+ * least gets a slice that is shorter by so much, down to three quarters, so equal
+ * busy vCPUs never drift apart. One that slept comes back with the runtime of the
+ * others less half a slice at most: no credit for a long sleep. If that is less
+ * than what any other has, it goes to the front, and takes an idle CPU if there is
+ * one, else makes the CPU whose vCPU has run most look at the queue at once.
  *
  * The loop of a CPU: timers and other soft work -> pick -> load -> (deliver
  * events, flush if owed, enter, handle the exit) until the slice ends or
@@ -29,11 +29,13 @@
 #include "kernel/xen_abi.h"
 #include "mm/mm.h"
 
-#define TICK_NS        UINT64_C(10000000)  /* console and timers are looked at this often */
-#define IDLE_TICK_NS   UINT64_C(200000000) /* of the other CPUs when nothing is to do */
-#define SCAN_PAGES     64u                 /* in an idle slice */
-#define SCAN_BUSY_PART 4u                  /* a slice of busy time is so much less */
-#define REAP_NS        UINT64_C(2000000)
+#define TICK_NS         UINT64_C(10000000)  /* console and timers are looked at this often */
+#define IDLE_TICK_NS    UINT64_C(200000000) /* of the other CPUs when nothing is to do */
+#define SCAN_BUSY_NS    UINT64_C(500000)    /* of each tick, about: five per cent */
+#define SCAN_BUSY_CHUNK 4u
+#define SCAN_PAGES      64u /* in an idle slice */
+#define SCAN_BUSY_PART  4u  /* a slice of busy time is so much less */
+#define REAP_NS         UINT64_C(2000000)
 
 struct cpu_sched {
 	_Atomic bool poll;    /* leave the inner loop and look around */
@@ -89,11 +91,19 @@ void sched_resched_cpu(unsigned cpu)
 		machine_kick(cpu);
 }
 
+/* Who comes from a sleep or yields starts no further back than this: no credit. */
+static uint64_t sched_floor(void)
+{
+	return least_vruntime > SCHED_SLICE_NS / 2 ? least_vruntime - SCHED_SLICE_NS / 2 : 0;
+}
+
 void sched_yield(struct vcpu *v)
 {
 	if (!__atomic_load_n(&queue, __ATOMIC_RELAXED))
 		return;
-	v->yields = true;
+	sched_lock();
+	v->vruntime_ns = max_u64(v->vruntime_ns, sched_floor());
+	sched_unlock();
 	sched_resched_cpu(machine_cpu());
 }
 
@@ -109,15 +119,30 @@ void sched_arm(uint64_t ns)
 
 /* ---- the queue; lock held ---- */
 
-static void queue_insert(struct vcpu *v)
+/* At the end; boosted: behind others that are, before all that are not. */
+static void queue_insert(struct vcpu *v, bool boosted)
 {
 	struct vcpu **at = &queue;
 
-	while (*at && (*at)->vruntime_ns <= v->vruntime_ns)
+	v->boosted = boosted;
+	while (*at && (!boosted || (*at)->boosted))
 		at = &(*at)->next;
 	v->next = *at;
 	*at = v;
 	v->in_queue = true;
+}
+
+/* The least virtual runtime of all that run or could; UINT64_MAX if there is none. */
+static uint64_t sched_least(void)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (const struct vcpu *v = queue; v; v = v->next)
+		least = min_u64(least, v->vruntime_ns);
+	for (unsigned i = 0; i < machine_cpus(); i++)
+		if (cpus[i].current)
+			least = min_u64(least, cpus[i].current->vruntime_ns);
+	return least;
 }
 
 /* Who should make room for v: an idle CPU, else the one whose vCPU has run most. */
@@ -141,15 +166,13 @@ static int sched_victim(const struct vcpu *v)
 
 void sched_enqueue(struct vcpu *v)
 {
-	uint64_t floor =
-	    least_vruntime > SCHED_SLICE_NS / 2 ? least_vruntime - SCHED_SLICE_NS / 2 : 0;
 	int victim;
 
 	if (v->running || v->in_queue || !vcpu_may_run(v))
 		return;
-	v->vruntime_ns = max_u64(v->vruntime_ns, floor);
+	v->vruntime_ns = max_u64(v->vruntime_ns, sched_floor());
 	v->queued_ns = machine_ns();
-	queue_insert(v);
+	queue_insert(v, v->vruntime_ns < sched_least());
 	victim = sched_victim(v);
 	if (victim >= 0) {
 		idle_cpus &= ~BIT(victim);
@@ -170,31 +193,44 @@ void sched_dequeue(struct vcpu *v)
 }
 
 /*
- * Slices end at odd times, between three quarters and all of SCHED_SLICE_NS: CPUs
- * whose slices run in step, or in step with something else that is periodic, would
- * favour the same vCPU each time. A linear congruential generator is random enough.
+ * From three quarters to seven eighths of SCHED_SLICE_NS, the shorter the further
+ * ahead. The last eighth is room for the work between two slices: the promise of
+ * two slices at most counts all of the time.
  */
-static uint64_t sched_slice_ns(void)
+static uint64_t sched_slice_ns(const struct vcpu *v)
 {
-	static uint64_t seed = 1;
+	uint64_t least = sched_least();
+	uint64_t ahead = v->vruntime_ns > least ? v->vruntime_ns - least : 0;
 
-	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return SCHED_SLICE_NS - (seed >> 33) % (SCHED_SLICE_NS / 4);
+	return SCHED_SLICE_NS * 7 / 8 - min_u64(ahead, SCHED_SLICE_NS / 8);
+}
+
+/*
+ * The first in line, but for one that is far ahead: its time was not all its own
+ * (an emulator or firmware may take a CPU away for long), and it stands back.
+ */
+static struct vcpu *sched_next(void)
+{
+	uint64_t least = sched_least();
+	struct vcpu *v = queue;
+
+	while (v && v->vruntime_ns > least + 2 * SCHED_SLICE_NS)
+		v = v->next;
+	return v ? v : queue;
 }
 
 struct vcpu *sched_pick(unsigned cpu, uint64_t now)
 {
-	struct vcpu *v = queue;
+	struct vcpu *v = sched_next();
 	uint64_t waited;
 
 	if (!v)
 		return NULL;
-	queue = v->next;
-	v->in_queue = false;
+	sched_dequeue(v);
 	v->running = true;
 	v->cpu = cpu;
 	v->started_ns = now;
-	v->slice_end_ns = now + sched_slice_ns();
+	v->slice_end_ns = now + sched_slice_ns(v);
 	waited = now > v->queued_ns ? now - v->queued_ns : 0;
 	v->longest_wait_ns = max_u64(v->longest_wait_ns, waited);
 	least_vruntime = max_u64(least_vruntime, v->vruntime_ns);
@@ -231,13 +267,9 @@ void sched_put(struct vcpu *v, uint64_t now)
 	cpus[v->cpu].stats.switches++;
 	runstate_change(v, sched_runstate(v));
 	if (vcpu_may_run(v)) {
-		/* Who yields goes behind the first in line, or it would be the next again. */
-		if (v->yields && queue)
-			v->vruntime_ns = max_u64(v->vruntime_ns, queue->vruntime_ns + 1);
 		v->queued_ns = now;
-		queue_insert(v);
+		queue_insert(v, false);
 	}
-	v->yields = false;
 }
 
 /* ---- the world stands still ---- */
@@ -316,6 +348,20 @@ static uint64_t sched_scan(struct cpu_sched *c, uint64_t pages)
 	return looked;
 }
 
+/* A little of the busy time, too: guests that never sleep are scanned as well. */
+static void sched_scan_busy(struct cpu_sched *c)
+{
+	uint64_t pages = max_u64(scan_pages / SCAN_BUSY_PART, 1), end = machine_ns() + SCAN_BUSY_NS;
+
+	while (pages && machine_ns() < end) {
+		uint64_t n = min_u64(pages, SCAN_BUSY_CHUNK);
+
+		if (!sched_scan(c, n))
+			return;
+		pages -= n;
+	}
+}
+
 /* What cannot wait for an idle moment. */
 static void sched_softwork(struct cpu_sched *c)
 {
@@ -333,7 +379,7 @@ static void sched_softwork(struct cpu_sched *c)
 	c->monitor = monitor_poll();
 	while (domain_reap() && machine_ns() - now < REAP_NS)
 		;
-	sched_scan(c, max_u64(scan_pages / SCAN_BUSY_PART, 1));
+	sched_scan_busy(c);
 }
 
 /* The slice is over: another one at once, if nobody else wants the CPU. */
@@ -345,7 +391,7 @@ static bool sched_extend(struct vcpu *v, uint64_t now)
 	alone = !queue;
 	if (alone) {
 		sched_account(v, now);
-		v->slice_end_ns = now + sched_slice_ns();
+		v->slice_end_ns = now + sched_slice_ns(v);
 		least_vruntime = max_u64(least_vruntime, v->vruntime_ns);
 	}
 	sched_unlock();

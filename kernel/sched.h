@@ -5,7 +5,7 @@
 
 #include "kernel/domain.h"
 
-#define SCHED_SLICE_NS UINT64_C(2500000) /* longest time between two looks at the queue */
+#define SCHED_SLICE_NS UINT64_C(10000000) /* longest time between two looks at the queue */
 
 /* One lock for the state of all vCPUs and the run queue; innermost but for none. */
 void sched_lock(void);
@@ -22,7 +22,7 @@ void sched_resched(void);
 void sched_resched_cpu(unsigned cpu);
 /* An interrupt was taken: look at timers and at the end of the slice. */
 void sched_interrupted(void);
-/* v, which runs here, lets the next in line go first, if there is one. */
+/* v, which runs here, goes to the end of the line, if there is one. */
 void sched_yield(struct vcpu *v);
 /* This CPU must be woken at `ns` at the latest. */
 void sched_arm(uint64_t ns);

@@ -45,7 +45,7 @@ CASES = [
     Case("two vCPUs work at the same time", "busy-smp.cfg"),
 
     # Ten seconds of the machine's own clock; Bochs' runs slower, so that they pass sooner.
-    Case("fair shares", "fair.cfg", check=fair, options={"ips": 10000000}, script=["sleep 13200"]),
+    Case("fair shares", "fair.cfg", check=fair, options={"ips": 10000000}, script=["sleep 14000"]),
     # Only where instructions are counted: a host that is busy itself would be blamed on us.
     Case("a waking guest among four that spin", "wake.cfg", machines=BOCHS, options={"ips": 10000000},
          script=["wait wake 60", *(f"shutdown spin-{n}" for n in (1, 2, 3, 4)), *END]),
