@@ -149,7 +149,7 @@ $(B)/bench/%.o: %.c
 $(B)/bench/bench-hash: tests/bench/hash.c $(B)/bench/mm/hash.o $(B)/bench/mm/index.o
 	$(CC) $(filter-out -MMD -MP,$(COMMON)) -O2 -o $@ $^
 bench-hash: $(B)/bench/bench-hash
-	$< $(B)/bench/hash.jsonl
+	$< $(B)/bench/bench-hash.jsonl
 
 # ---- the rest is in tools/: each prints KTAP ------------------------------
 .PHONY: boot-svm boot-vtx lint test bench bench-machine bench-hash

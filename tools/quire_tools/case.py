@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """One boot test: what to start, what to type, and what must be true at the end."""
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
 from .machine import BUILD, TOP, Machine, MachineError
-from .oracle import pages_of, runs_of, truth
 from .session import Ended, Session, Timeout
+from .snapshot import snapshot
 
 BOTH = ("qemu", "bochs")
 
@@ -127,44 +128,42 @@ def outcomes_table(path):
 # ---- checks that a case may name
 
 def against_oracle(session, notes):
-    """With everything paused and settled, the monitor's figures equal the oracle's."""
-    import json
-    names = [g.name for g in session.heard.guests.values()] or []
-    trouble = []
-    for name in dict.fromkeys(names):
-        session.command(f"pause {name}")
-    session.command("scan off")  # or what settles later (a page that was a page table) is merged before we have counted
-    session.command("settle")
-    before = len(session.heard.tags)
-    for name in dict.fromkeys(names):
-        status, _ = session.command(f"map {name}")
-        if status:
-            trouble.append(f"`map {name}` ended with status {status}")
-    runs = list(runs_of(session.heard.tags[before:]))
-    _, lines = session.command("sharing --json")
-    objects = [json.loads(line) for line in lines if line.startswith("{")]
-    domains = {o["domain"]: o for o in objects if "domain" in o}
-    total = next((o for o in objects if "domain" not in o), None)
-    if total is None or not runs:
-        return trouble + ["`sharing --json` or `map` printed nothing to compare"]
-    path = session.machine.folder / "memory.dump"
-    session.machine.dump(path, [mfn for run in runs for _, mfn in pages_of(run)])
-    with open(path, "rb") as dump:
-        t = truth(dump, runs, lambda d: domains.get(d, {}).get("share_group", d))
-    path.unlink()
-    session.command("scan on")
+    """With everything paused and settled, the monitor's figures equal the oracle's, and the oracle's those of `fill`."""
+    guests = list(session.heard.guests.values())
+    with snapshot(session, list(dict.fromkeys(g.name for g in guests))) as (seen, dump):
+        trouble = seen.troubles + compare(seen, notes) + [t for g in guests for t in known_truth(seen, dump, g)]
+    for guest in guests:
+        session.command(f"shutdown {guest.name}")
+    for line in ("wait all 60", "audit"):
+        status, _ = session.command(line)
+        trouble += [f"after the snapshot: `{line}` ended with status {status}"] if status else []
+    return trouble
+
+
+def compare(seen, notes):
+    t, total = seen.truth, seen.total
+    if total is None or not seen.runs:
+        return ["`sharing --json` or `map` printed nothing to compare"]
     notes.append(f"oracle: {t.pages} pages, {t.distinct} distinct, saved {t.saved} = zero {t.zero} + ones {t.ones} + "
                  f"self {t.self_saved} + inter {t.inter_saved}; left out: {t.pinned} pinned, {t.guest_tables} guest tables")
-    for what, mine, theirs in (("saved", t.saved, total.get("pages_saved")), ("zero", t.zero, total.get("pages_zero")),
-                               ("ones", t.ones, total.get("pages_ones")), ("self", t.self_saved, total.get("self")),
-                               ("inter", t.inter_saved, total.get("inter"))):
-        if mine != theirs:
-            trouble.append(f"{what}: the oracle counts {mine}, the monitor says {theirs}")
-    if t.saved == 0:
-        trouble.append("nothing could be saved: the case proves nothing")
-    for name in dict.fromkeys(names):
-        session.command(f"unpause {name}")
-        session.command(f"shutdown {name}")
-    status, _ = session.command("wait all 60")
-    status2, _ = session.command("audit")
-    return trouble + [f"after the snapshot: status {s}" for s in (status, status2) if s]
+    pairs = (("saved", t.saved, "pages_saved"), ("zero", t.zero, "pages_zero"), ("ones", t.ones, "pages_ones"),
+             ("self", t.self_saved, "self"), ("inter", t.inter_saved, "inter"))
+    trouble = [f"{what}: the oracle counts {mine}, the monitor says {total.get(key)}" for what, mine, key in pairs
+               if mine != total.get(key)]
+    return trouble if t.saved else trouble + ["nothing could be saved: the case proves nothing"]
+
+
+TRUTH = re.compile(r"^# truth gfn=(\d+) pages=(\d+) distinct=(\d+) zero=(\d+) ones=(\d+)")
+
+
+def known_truth(seen, dump, guest):
+    """`fill` knows what it wrote: a test of the oracle itself."""
+    said = next((found for line in guest.lines if (found := TRUTH.match(line))), None)
+    if said is None:
+        return [f"{guest.name}: said nothing of what it wrote"]
+    gfn, pages, distinct, zero, ones = map(int, said.groups())
+    t = seen.part(dump, guest.ident, gfn, pages)
+    counted = (t.pages, t.distinct + (t.zero > 0) + (t.ones > 0), t.zero, t.ones)
+    if counted != (pages, distinct, zero, ones):
+        return [f"{guest.name}: wrote {(pages, distinct, zero, ones)} (pages, distinct, zero, ones), the oracle counts {counted}"]
+    return []

@@ -10,7 +10,7 @@ because the two constant pages (all zero bits, all one bits) need no frame of
 anyone's. Pages that a rule keeps out of sharing are counted apart.
 """
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 PAGE = 4096
 ZERO, ONES = bytes(PAGE), b"\xff" * PAGE
@@ -28,6 +28,12 @@ class Run:
     kind: str
     pinned: bool
     guest_table: bool
+
+    def cut(self, first, pages):
+        """The part of it that lies in these guest frames; may be empty."""
+        begin, end = max(self.gfn, first), min(self.gfn + self.count, first + pages)
+        shift = begin - self.gfn if self.kind not in ("zero", "ones") else 0
+        return replace(self, gfn=begin, count=max(0, end - begin), mfn=self.mfn + shift)
 
 
 @dataclass

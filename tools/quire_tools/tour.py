@@ -8,7 +8,7 @@ import select
 import sys
 import time
 
-from .oracle import pages_of, runs_of, truth
+from .snapshot import snapshot
 
 BAR = 40
 PAGES_PER_MIB = 256
@@ -105,28 +105,13 @@ class Tour:
 
     def compare_with_oracle(self):
         """Everything stands still; every page of every guest is compared with every other, outside of the machine."""
-        names = [d["name"] for d in self.domains()]
-        for name in names:
-            self.ask(f"pause {name}")
-        self.ask("scan off")  # or what settles later is merged before we have counted
-        self.ask("settle")
-        first = len(self.session.heard.tags)
-        for name in names:
-            self.ask(f"map {name}")
-        runs = list(runs_of(self.session.heard.tags[first:]))
-        groups = {o["domain"]: o["share_group"] for o in self.ask("sharing --json") if "domain" in o}
-        total = self.sharing()
-        path = self.session.machine.folder / "memory.dump"
-        self.session.machine.dump(path, [mfn for run in runs for _, mfn in pages_of(run)])
-        with open(path, "rb") as dump:
-            t = truth(dump, runs, groups.get)
-        path.unlink()
-        self.ask("scan on")
-        for name in names:
-            self.ask(f"unpause {name}")
+        self.check_key()
+        self.session.echo = None
+        with snapshot(self.session, [d["name"] for d in self.domains()]) as (seen, _):
+            t = seen.truth
         self.say(f"  an oracle outside, from a snapshot of all memory: {t.saved} pages could be saved"
                  f" ({t.zero + t.ones} constant, {t.self_saved} within a guest, {t.inter_saved} between guests)")
-        self.say(f"  Quire saves {total['pages_saved']}.")
+        self.say(f"  Quire saves {seen.total['pages_saved']}.")
 
     # ---- the tour
 
