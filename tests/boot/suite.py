@@ -57,11 +57,11 @@ CASES = [
     *with_cpus("hostile", "hostile.cfg"),
     # Each end is a dump of some 200 lines, and a serial line's time passes sooner on a slow CPU.
     Case("hostile ends", "hostile-ends.cfg", outcomes=ENDS, options={"ips": 10000000}),
-    Case("hostile goes on for ever", "hostile-alive.cfg", outcomes=ENDS,
+    Case("hostile goes on for ever", "hostile-alive.cfg", outcomes=ENDS, options={"ips": 10000000},
          script=["wait fill 100", "list", "destroy fault_loop", "destroy ac_loop", "destroy undefined_loop",
                  "destroy pae_reserved", "audit"]),
     # QEMU 7.2 itself aborts on a data breakpoint while an exception is delivered.
-    Case("hostile makes a loop of #DB", "hostile-db.cfg", machines=BOCHS, outcomes=ENDS,
+    Case("hostile makes a loop of #DB", "hostile-db.cfg", machines=BOCHS, outcomes=ENDS, options={"ips": 10000000},
          script=["wait fill 100", "destroy db_loop", "audit"]),
     Case("hostile on AMD-V with next-RIP save", "hostile.cfg", machines=BOCHS, cpu={"bochs": "ryzen"}),
 
