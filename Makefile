@@ -140,7 +140,7 @@ $(TESTS): $(B)/tests/%: $(B)/native/tests/%.o $(B)/native/libquire.a
 
 .PHONY: unit
 unit: $(TESTS)
-	tools/ktap $(TESTS)
+	tools/ktap $(TESTS) $(wildcard tests/tools/*.py)
 
 # ---- native measurements: optimised as the hypervisor is, no sanitizers ----
 $(B)/bench/%.o: %.c

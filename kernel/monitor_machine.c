@@ -50,6 +50,29 @@ static void info_json(const struct info_figures *f)
 	monitor_json(&j);
 }
 
+/* A line a CPU: what it did with its time since the start. */
+static void info_cpus(bool as_json)
+{
+	for (unsigned cpu = 0; cpu < machine_cpus(); cpu++) {
+		struct sched_cpu_stats t = sched_cpu_stats(cpu);
+		struct json j;
+
+		if (!as_json) {
+			log_print("cpu %-12u: %10lu ms guests, %lu ms idle, %lu ms scanner\n", cpu,
+			          t.guest_ns / NS_PER_MS, t.idle_ns / NS_PER_MS,
+			          t.scan_ns / NS_PER_MS);
+			continue;
+		}
+		json_begin(&j);
+		json_number(&j, "cpu", cpu);
+		json_milli(&j, "guest_ms", t.guest_ns / 1000);
+		json_milli(&j, "idle_ms", t.idle_ns / 1000);
+		json_milli(&j, "scan_ms", t.scan_ns / 1000);
+		json_number(&j, "switches", t.switches);
+		monitor_json(&j);
+	}
+}
+
 static void info_pages(const char *name, uint64_t pages, const char *gloss)
 {
 	char mib[24];
@@ -67,6 +90,7 @@ bool monitor_info(struct run *r)
 	domain_each(count_domain, &f);
 	if (r->json) {
 		info_json(&f);
+		info_cpus(true);
 		return true;
 	}
 	log_print("%-16s: %u at %lu MHz\n", "cpus", machine_cpus(), f.cpu_mhz);
@@ -83,6 +107,7 @@ bool monitor_info(struct run *r)
 	info_pages("saved", f.mm.pages_saved, "by sharing");
 	info_pages("page tables", f.mm.frames_table, "of guests' memory");
 	log_print("%-16s: %s\n", "scanner", sched_scan_on() ? "on" : "off");
+	info_cpus(false);
 	return true;
 }
 

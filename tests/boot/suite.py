@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The boot tests: each is one start of one machine. See tools/quire_tools/case.py for the fields."""
 from quire_tools.case import Case, against_oracle, outcomes_table
-from quire_tools.fairness import fair
+from quire_tools.fairness import both_cpus, fair
 from quire_tools.machine import BUILD
 
 END = ["wait all 100", "audit"]
@@ -42,7 +42,7 @@ CASES = [
          outcomes=lambda machine: {"tlb": "fails: no look found bytes of another page"}),
     *with_cpus("idle", "idle.cfg", script=["sleep 500", "shutdown idle", *END]),
     *with_cpus("spin", "spin.cfg"),
-    Case("two vCPUs work at the same time", "busy-smp.cfg"),
+    Case("two vCPUs work at the same time", "busy-smp.cfg", script=["sleep 500"], check=both_cpus),
 
     # Ten seconds of the machine's own clock; Bochs' runs slower, so that they pass sooner.
     Case("fair shares", "fair.cfg", check=fair, options={"ips": 10000000}, script=["sleep 14000"]),
@@ -75,6 +75,12 @@ CASES = [
 
     Case("fill on skylake", "fill.cfg", machines=BOCHS, cpu={"bochs": "corei7_skylake_x"}),
     Case("through GRUB, BIOS", "hello.cfg", machines=QEMU, options={"iso": True}),
+    Case("domains from GRUB's module lines", machines=QEMU, heard=["(d1 a) hello from a guest of 8 MiB", "(d2 b) hello"],
+         options={"iso": True, "modules": [f"{BUILD}/guests/hello.elf kernel name=a memory=8",
+                                           f"{BUILD}/guests/hello.elf ramdisk name=a",
+                                           f"{BUILD}/guests/hello.elf kernel name=b memory=4"]}),
+    Case("created from the monitor", "hello.cfg", machines=QEMU, heard=["(d2 second) hello"],
+         script=["create name=second kernel=hello.elf memory=8 vcpus=2", *END]),
     Case("through GRUB, UEFI", "hello.cfg", machines=QEMU, options={"uefi": True}),
     Case("built by clang", "fill.cfg", machines=QEMU, options={"elf": str(BUILD / "clang/quire.elf")}),
     Case("four CPUs", "fill.cfg", machines=QEMU, smp=4),

@@ -33,7 +33,7 @@ class Case:
 def machine_options(case, machine):
     base = dict(machine=machine, cpu=case.cpu.get(machine), smp=case.smp, memory=case.memory,
                 append="", elf=str(BUILD / "quire.elf"), iso=False, uefi=False, bios=None, grub="",
-                count=False, kvm=False, ips=50000000, config=str(TOP / "tests/boot" / case.config) if case.config else None)
+                count=False, kvm=False, ips=50000000, modules=[], config=str(TOP / "tests/boot" / case.config) if case.config else None)
     base.update(case.options)
     return SimpleNamespace(**base)
 

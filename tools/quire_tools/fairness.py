@@ -45,3 +45,15 @@ def fair(session, notes):
         session.command(f"shutdown {row['name']}")
     status, _ = session.command("wait all 60")
     return trouble + ([f"`wait all` ended with status {status}"] if status else [])
+
+
+def both_cpus(session, notes):
+    """Guest code has run on CPU 0 and on CPU 1, for most of the time that two busy vCPUs were there."""
+    _, lines = session.command("info --json")
+    cpus = {row["cpu"]: row["guest_ms"] for line in lines if line.startswith("{") and "cpu" in (row := json.loads(line))}
+    notes.append("; ".join(f"CPU {cpu} ran guests for {ms:.0f} ms" for cpu, ms in cpus.items()))
+    trouble = [] if len(cpus) == 2 and min(cpus.values()) > 200 else ["one of two CPUs hardly ran guest code"]
+    for line in ("wait all 60", "audit"):
+        status, _ = session.command(line)
+        trouble += [f"`{line}` ended with status {status}"] if status else []
+    return trouble

@@ -116,6 +116,8 @@ class Machine:
         arguments = [TOP / "tools/mkiso", "--out", path, "--elf", self.options.elf, "--cmdline", append]
         if self.options.config:
             arguments += ["--bundle", self.bundle()]
+        for module in self.options.modules:
+            arguments += ["--module", module]
         if self.options.grub:
             arguments += ["--extra-grub", self.options.grub]
         tool(*arguments)
