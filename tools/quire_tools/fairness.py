@@ -43,8 +43,13 @@ def fair(session, notes):
         trouble += [f"{name} waited {ms:.1f} ms for a CPU" for name, ms in waits.items() if ms > 2 * SLICE_MS]
     for row in rows:
         session.command(f"shutdown {row['name']}")
-    status, _ = session.command("wait all 60")
-    return trouble + ([f"`wait all` ended with status {status}"] if status else [])
+    return trouble + ended_well(session)
+
+
+def ended_well(session):
+    """Everybody shuts down, and the audit is clean."""
+    return [f"`{line}` ended with status {status}" for line in ("wait all 60", "audit")
+            if (status := session.command(line)[0])]
 
 
 def both_cpus(session, notes):
@@ -53,7 +58,4 @@ def both_cpus(session, notes):
     cpus = {row["cpu"]: row["guest_ms"] for line in lines if line.startswith("{") and "cpu" in (row := json.loads(line))}
     notes.append("; ".join(f"CPU {cpu} ran guests for {ms:.0f} ms" for cpu, ms in cpus.items()))
     trouble = [] if len(cpus) == 2 and min(cpus.values()) > 200 else ["one of two CPUs hardly ran guest code"]
-    for line in ("wait all 60", "audit"):
-        status, _ = session.command(line)
-        trouble += [f"`{line}` ended with status {status}"] if status else []
-    return trouble
+    return trouble + ended_well(session)

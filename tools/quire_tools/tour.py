@@ -36,7 +36,7 @@ class Tour:
         self.check_key()
         self.session.echo = self.screen
         self.session.command(command)
-        self.session.pump(0.2)
+        self.session.await_echo("quire> ")
         self.session.echo = None
         self.say()
 
@@ -139,7 +139,8 @@ class Tour:
         self.pause(3)
         self.show("list")
         self.show("audit")
-        self.say("The monitor is yours: try `help`, `top`, `sharing`, `console storm-1`, `mem-set balloon 20`.")
+        self.say("The monitor is yours: try `help`, `top`, `sharing`, `console storm-1`,"
+                 f" `mem-set balloon {target['memory_pages'] // PAGES_PER_MIB}`.")
         self.say("Ctrl-] twice, or `poweroff`, ends the machine.")
 
 
