@@ -142,6 +142,32 @@ $(TESTS): $(B)/tests/%: $(B)/native/tests/%.o $(B)/native/libquire.a
 unit: $(TESTS)
 	tools/ktap $(TESTS) $(wildcard tests/tools/*.py)
 
+# ---- fuzzing: each tests/fuzz/*.c is a program of clang's libFuzzer ----------
+FUZZ_CC     := clang
+FUZZ_CFLAGS := $(COMMON) -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
+FUZZ_OBJS   := $(NATIVE_SRCS:%.c=$(B)/fuzz/%.o)
+FUZZERS     := $(patsubst tests/fuzz/%.c,$(B)/fuzz/bin/%,$(wildcard tests/fuzz/*.c))
+FUZZ_SECONDS := 60
+
+$(B)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+$(B)/fuzz/libquire.a: $(FUZZ_OBJS)
+	@rm -f $@
+	@echo "  AR      $@"
+	$(Q)ar rcs $@ $^
+$(FUZZERS): $(B)/fuzz/bin/%: $(B)/fuzz/tests/fuzz/%.o $(B)/fuzz/libquire.a
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $< $(B)/fuzz/libquire.a
+
+.PHONY: fuzz fuzz-short
+fuzz: $(FUZZERS)
+	tools/fuzz --part fuzz --seconds $(FUZZ_SECONDS) $(FUZZERS)
+fuzz-short: $(FUZZERS)
+	tools/fuzz --part fuzz-short --seconds 10 $(FUZZERS)
+
 # ---- native measurements: optimised as the hypervisor is, no sanitizers ----
 $(B)/bench/%.o: %.c
 	@mkdir -p $(@D)
@@ -178,10 +204,11 @@ help:
 	@echo 'make              the hypervisor, its image and the guests, under $(B)/'
 	@echo 'make run          the demo on QEMU (AMD-V); the monitor on this terminal'
 	@echo 'make run-vtx      the same on Bochs (VT-x)'
-	@echo 'make test         all tests; parts: unit, boot-svm, boot-vtx, lint'
+	@echo 'make test         all tests; parts: unit, fuzz-short, boot-svm, boot-vtx, lint'
+	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
 	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-hash'
 	@echo 'make format       clang-format over the sources'
 	@echo 'make clean        remove $(B)/'
 
--include $(HV_OBJS:.o=.d) $(NATIVE_OBJS:.o=.d) $(GUEST_LIB_OBJS:.o=.d)
--include $(wildcard $(B)/bench/*/*.d $(B)/guests/*/*.d $(B)/native/tests/*/*.d)
+-include $(HV_OBJS:.o=.d) $(NATIVE_OBJS:.o=.d) $(FUZZ_OBJS:.o=.d) $(GUEST_LIB_OBJS:.o=.d)
+-include $(wildcard $(B)/bench/*/*.d $(B)/guests/*/*.d $(B)/native/tests/*/*.d $(B)/fuzz/tests/*/*.d)

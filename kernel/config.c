@@ -78,6 +78,19 @@ struct parser {
 
 static void complain(struct parser *p, unsigned line, const char *fmt, ...) printf_like(3, 4);
 
+static bool is_printable(char c)
+{
+	return c >= ' ' && c <= '~';
+}
+
+/* What is quoted was written by anyone; the sentence goes to a terminal. */
+static void show_printable(char *s)
+{
+	for (; *s; s++)
+		if (!is_printable(*s))
+			*s = '?';
+}
+
 static void complain(struct parser *p, unsigned line, const char *fmt, ...)
 {
 	char sentence[400];
@@ -93,6 +106,7 @@ static void complain(struct parser *p, unsigned line, const char *fmt, ...)
 		text_vformat(sentence + n, sizeof(sentence) - (size_t)n, fmt, ap);
 		va_end(ap);
 	}
+	show_printable(sentence);
 	p->errors++;
 	p->bad_block = true;
 	if (p->sink && p->sink->complain)
@@ -115,11 +129,6 @@ static bool is_name(char c)
 {
 	return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
 	       c == '-' || c == '.';
-}
-
-static bool is_printable(char c)
-{
-	return c >= ' ' && c <= '~';
 }
 
 static void append(char *dst, size_t bytes, size_t *length, char c)

@@ -280,6 +280,17 @@ static void a_word_too_long_is_refused(void **state)
 	assert_string_equal(s.text, "create: the value of `extra` is too long\n");
 }
 
+/* What a sentence quotes cannot steer the operator's terminal. */
+static void a_sentence_is_printable(void **state)
+{
+	struct domain_config c;
+	struct said s;
+
+	(void)state;
+	assert_false(words("\x1b[2J\xc1", NULL, &c, &s));
+	assert_non_null(strstr(s.text, "create: `?[2J?` should read `key=value`\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +302,7 @@ int main(void)
 	    cmocka_unit_test(words_know_the_same_keys),
 	    cmocka_unit_test(wrong_words_are_explained),
 	    cmocka_unit_test(a_word_too_long_is_refused),
+	    cmocka_unit_test(a_sentence_is_printable),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
