@@ -79,6 +79,7 @@ struct mm_stats {
 	uint64_t waits;
 };
 
+/* Takes the scan lock for a moment: it may wait for another CPU's slice to end. */
 struct mm_stats mm_stats(void);
 
 /* The split by walk: who shares with whom. Slow (walks every p2m); all CPUs must be stopped. */

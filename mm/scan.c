@@ -305,14 +305,20 @@ static bool scan_same_as_last(struct scan_slice *w, mfn_t mfn, uint32_t fingerpr
 	return false;
 }
 
-/* Among several matches the one that looks equal now; the merge compares again. */
-static const struct index_match *scan_choose(const struct index_found *found, mfn_t mfn)
+/*
+ * Among several matches the one that looks equal now; the merge compares again. Its page
+ * may be written meanwhile, so it is read as step 2 reads: once, by hash_page.
+ */
+static const struct index_match *scan_choose(const struct index_found *found,
+                                             const struct scan_page *p)
 {
 	if (found->n == 1)
 		return &found->match[0];
 	for (unsigned i = 0; i < found->n; i++) {
+		struct hash_sum sum = hash_page(env_frame(found->match[i].mfn));
+
 		counter_add(&mm.count.pages_compared, 1);
-		if (env_page_equal(env_frame(found->match[i].mfn), env_frame(mfn)))
+		if (sum.lo == p->sum.lo && sum.hi == p->sum.hi)
 			return &found->match[i];
 	}
 	return NULL;
@@ -335,7 +341,7 @@ static void scan_place(struct scan_slice *w, const struct scan_page *p)
 		return;
 	}
 	found = index_lookup(page.fingerprint, group);
-	match = scan_choose(&found, p->mfn);
+	match = scan_choose(&found, p);
 	if (match)
 		merge_add(w->space, page, *match);
 	else

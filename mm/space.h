@@ -72,7 +72,7 @@ struct p2m_cursor {
 struct space {
 	domid_t domid;
 	uint16_t share_group;
-	bool dying;           /* no new mappings; destroy is under way */
+	_Atomic bool dying;   /* no new mappings; destroy is under way (set under the lock) */
 	struct spinlock lock; /* the p2m lock: tree, counters, pins */
 	mfn_t root;
 	uint64_t low_pages, high_first, high_pages; /* where RAM was promised at the start */

@@ -37,8 +37,11 @@ struct mm_stats mm_stats(void)
 {
 	struct index_stats ix = index_stats();
 	struct mm_stats st = {0};
+	uint64_t mappings;
 
 	stats_frames(&st);
+	lock_take(&mm.scan_lock,
+	          LOCK_SCAN); /* no space goes away, and may be made anew, meanwhile */
 	for (domid_t d = 1; d < MM_MAX_SPACES; d++) {
 		struct space *s = space_find(d);
 
@@ -48,8 +51,11 @@ struct mm_stats mm_stats(void)
 			stats_add_space(&st, &one);
 		}
 	}
+	lock_drop(&mm.scan_lock, LOCK_SCAN);
+	mappings = counter_read(&mm.count.shared_mappings);
 	st.pages_shared = st.frames_shared;
-	st.pages_sharing = counter_read(&mm.count.shared_mappings) - st.frames_shared;
+	/* A mapping that was given back is counted off before its frame is free. */
+	st.pages_sharing = mappings - min_u64(mappings, st.frames_shared);
 	st.pages_saved = st.pages_sharing + st.pages_zero + st.pages_ones;
 	st.pages_unshared = ix.hints;
 	st.hints_dropped = ix.hints_dropped;

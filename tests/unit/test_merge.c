@@ -246,7 +246,7 @@ static unsigned batches;
 static void count_batches(enum env_point p)
 {
 	if (p == POINT_MERGE_PROTECTED && !batches++)
-		flushes_before = mm_stats().flushes;
+		flushes_before = counter_read(&mm.count.flushes); /* the scan lock is held */
 }
 
 static void two_flushes(void **state)
