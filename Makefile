@@ -168,6 +168,25 @@ fuzz: $(FUZZERS)
 fuzz-short: $(FUZZERS)
 	tools/fuzz --part fuzz-short --seconds 10 $(FUZZERS)
 
+# The memory core once more, under ThreadSanitizer: threads as CPUs.
+TSAN_FLAGS := $(COMMON) -O1 -fno-omit-frame-pointer -fsanitize=thread
+TSAN_OBJS := $(patsubst %.c,$(B)/tsan/%.o,$(wildcard mm/*.c mm/policy/*.c) \
+	$(addprefix tests/host/,env.c guest.c toy_format.c))
+TSAN_TESTS := $(patsubst tests/tsan/%.c,$(B)/tests/tsan/%,$(wildcard tests/tsan/*.c))
+
+$(B)/tsan/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(TSAN_FLAGS) -c -o $@ $<
+$(TSAN_TESTS): $(B)/tests/%: $(B)/tsan/tests/%.o $(TSAN_OBJS)
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	$(Q)$(CC) -fsanitize=thread -o $@ $^ -lcmocka -lpthread
+
+.PHONY: tsan
+tsan: $(TSAN_TESTS)
+	tools/ktap --part tsan $(TSAN_TESTS)
+
 # ---- native measurements: optimised as the hypervisor is, no sanitizers ----
 $(B)/bench/%.o: %.c
 	@mkdir -p $(@D)
@@ -204,11 +223,11 @@ help:
 	@echo 'make              the hypervisor, its image and the guests, under $(B)/'
 	@echo 'make run          the demo on QEMU (AMD-V); the monitor on this terminal'
 	@echo 'make run-vtx      the same on Bochs (VT-x)'
-	@echo 'make test         all tests; parts: unit, fuzz-short, boot-svm, boot-vtx, lint'
+	@echo 'make test         all tests; parts: unit, tsan, fuzz-short, boot-svm, boot-vtx, lint'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
 	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-hash'
 	@echo 'make format       clang-format over the sources'
 	@echo 'make clean        remove $(B)/'
 
--include $(HV_OBJS:.o=.d) $(NATIVE_OBJS:.o=.d) $(FUZZ_OBJS:.o=.d) $(GUEST_LIB_OBJS:.o=.d)
--include $(wildcard $(B)/bench/*/*.d $(B)/guests/*/*.d $(B)/native/tests/*/*.d $(B)/fuzz/tests/*/*.d)
+-include $(HV_OBJS:.o=.d) $(NATIVE_OBJS:.o=.d) $(FUZZ_OBJS:.o=.d) $(TSAN_OBJS:.o=.d) $(GUEST_LIB_OBJS:.o=.d)
+-include $(wildcard $(B)/bench/*/*.d $(B)/guests/*/*.d $(B)/native/tests/*/*.d $(B)/fuzz/tests/*/*.d $(B)/tsan/tests/*/*.d)

@@ -17,7 +17,7 @@ static uint64_t nr_frames;
 static __thread unsigned this_cpu;
 static uint64_t alloc_count, alloc_fail_at;
 static _Atomic uint64_t kick_count, fence_word;
-static uint64_t random_state = 88172645463325252u;
+static __thread uint64_t random_state = 88172645463325252u; /* of this thread */
 static __thread bool in_point;
 
 void (*host_on_point)(enum env_point p);

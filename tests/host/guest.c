@@ -89,15 +89,31 @@ static void guest_enter(unsigned cpu, struct space *s)
 	c->inside = s;
 }
 
+/* The leaf or empty entry where a CPU's walk ends; each step depends on the one before. */
+static struct p2m_slot guest_find(struct space *s, uint64_t gfn)
+{
+	const struct pte_format *f = mm.format;
+	struct p2m_slot p = {NULL, f->levels};
+	mfn_t table = s->root;
+
+	for (;; p.level--) {
+		uint64_t v;
+
+		p.entry = (uint64_t *)env_frame(table) + (gfn >> (9 * (p.level - 1))) % LARGE_PAGES;
+		v = __atomic_load_n(p.entry, __ATOMIC_ACQUIRE);
+		if (p.level == 1 || f->kind(v, p.level) != PTE_TABLE)
+			return p;
+		table = f->frame(v, p.level);
+	}
+}
+
 /* The CPU's walk: sets accessed and dirty bits as hardware does, without any lock. */
 static bool guest_walk(struct space *s, uint64_t gfn, bool write, struct tlb_entry *t)
 {
 	const struct pte_format *f = mm.format;
-	struct p2m_slot p = p2m_find(s, GFN(gfn));
+	struct p2m_slot p = guest_find(s, gfn);
 	uint64_t set = f->accessed_mask | (write ? f->dirty_mask : 0), v;
 
-	if (!p.entry)
-		return false;
 	v = __atomic_load_n(p.entry, __ATOMIC_ACQUIRE);
 	do {
 		if (f->kind(v, p.level) != PTE_LEAF || (write && !(f->access(v) & PTE_W)))
