@@ -235,7 +235,7 @@ static void op_fail(struct model *m, struct op o)
 	host_fail_alloc(1 + o.what % 6);
 }
 
-/* A write that strikes in the middle of a later merge. */
+/* A write, or (highest bit of `where`) a read, that strikes in the middle of a later merge. */
 static void op_strike(struct model *m, struct op o)
 {
 	(void)m;
@@ -251,12 +251,13 @@ static void on_point(enum env_point p)
 
 	if (!strike.armed || !m->alive || (unsigned)p != strike.point % 8 || m->hole[page(o)])
 		return;
-	if (guest_write_cached(cpu(o), &m->s, page(o) << PAGE_SHIFT | offset(o), o.what & 3))
+	strike.armed = false;
+	if (!(o.where & 0x80) &&
+	    guest_write_cached(cpu(o), &m->s, page(o) << PAGE_SHIFT | offset(o), o.what & 3))
 		*word_at(m, page(o), offset(o)) = o.what & 3;
 	else if (p == POINT_MERGE_PROTECTED || p == POINT_MERGE_FLUSHED ||
 	         p == POINT_MERGE_SWITCHED || p == POINT_SCAN_READ) /* no p2m lock is held */
-		op_write(m, o);
-	strike.armed = false;
+		o.where & 0x80 ? op_read(m, o) : op_write(m, o);
 }
 
 static void (*const ops[])(struct model *m, struct op o) = {
