@@ -3,7 +3,7 @@
  * Any bytes as a sequence of operations on the memory core, four bytes each: which, who,
  * where, what. The rules are those of the model test (tests/model/model.c), the
  * choice is the fuzzer's: it looks for branches of mm/, not for luck. Guests reach memory
- * through modelled TLBs; the audit runs after each operation; at the end each
+ * through modelled TLBs; the audit runs again and again; at the end each
  * guest reads what it last wrote, and no frame is missing.
  */
 #include "mm/mm.h"
@@ -266,10 +266,18 @@ static void (*const ops[])(struct model *m, struct op o) = {
     op_strike,      op_settle,     op_read,          op_destroy,
 };
 
+static void audit(void)
+{
+	struct audit_report r = mm_audit();
+
+	if (r.failures)
+		fprintf(stderr, "audit: %s\n", r.first);
+	MUST(!r.failures);
+}
+
 static void step(struct op o)
 {
 	struct model *m = &models[o.who % SPACES];
-	struct audit_report r;
 
 	if (m->alive)
 		ops[o.kind % ARRAY_SIZE(ops)](m, o);
@@ -277,10 +285,6 @@ static void step(struct op o)
 		create(m);
 	if (ops[o.kind % ARRAY_SIZE(ops)] != op_fail)
 		host_fail_alloc(0);
-	r = mm_audit();
-	if (r.failures)
-		fprintf(stderr, "audit: %s\n", r.first);
-	MUST(!r.failures);
 }
 
 static void check_end(struct model *m)
@@ -315,7 +319,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 
 		memcpy(&o, &word, sizeof(o));
 		step(o);
+		if (i % 8 == 7) /* the dearest part by far */
+			audit();
 	}
+	audit();
 	host_on_point = NULL;
 	for (unsigned i = 0; i < SPACES; i++)
 		if (models[i].alive)
