@@ -187,6 +187,20 @@ $(TSAN_TESTS): $(B)/tests/%: $(B)/tsan/tests/%.o $(TSAN_OBJS)
 tsan: $(TSAN_TESTS)
 	tools/ktap --part tsan $(TSAN_TESTS)
 
+# ---- which lines and branches of mm/ the unit and model tests reach ----------
+# Needs the package gcovr, which nothing else here does.
+.PHONY: coverage coverage-report
+coverage:
+	@command -v gcovr >/dev/null || { echo 'make coverage: gcovr is missing: apt-get install gcovr' >&2; exit 1; }
+	@$(MAKE) --no-print-directory B=$(B)/coverage NATIVE_CFLAGS='$(COMMON) -O0 --coverage' \
+		NATIVE_LDFLAGS='--coverage -lcmocka -lpthread' coverage-report
+coverage-report: $(TESTS)
+	@find $(B) -name '*.gcda' -delete
+	@for t in $(TESTS); do $$t >$$t.log 2>&1 || { echo "coverage: $$t fails: see $$t.log" >&2; exit 1; }; done
+	@gcovr --root . --filter 'mm/' --object-directory $(B) --txt $(B)/lines.txt $(B)/native
+	@gcovr --root . --filter 'mm/' --object-directory $(B) --txt $(B)/branches.txt --branches $(B)/native
+	@cat $(B)/lines.txt $(B)/branches.txt
+
 # ---- native measurements: optimised as the hypervisor is, no sanitizers ----
 $(B)/bench/%.o: %.c
 	@mkdir -p $(@D)
@@ -225,6 +239,7 @@ help:
 	@echo 'make run-vtx      the same on Bochs (VT-x)'
 	@echo 'make test         all tests; parts: unit, tsan, fuzz-short, boot-svm, boot-vtx, lint'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
+	@echo 'make coverage     lines and branches of mm/ that the native tests reach, and which they do not'
 	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-hash'
 	@echo 'make format       clang-format over the sources'
 	@echo 'make clean        remove $(B)/'
