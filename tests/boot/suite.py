@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The boot tests: each is one start of one machine. See tools/quire_tools/case.py for the fields."""
+import json
+
 from quire_tools.case import Case, against_oracle, outcomes_table
 from quire_tools.fairness import both_cpus, fair
 from quire_tools.machine import BUILD
@@ -23,6 +25,14 @@ def refused(name, words, cpu=None, **options):
     machine = "bochs" if cpu not in ("max,-npt", "max,-svm") else "qemu"
     return Case(f"refused: {name}", "hello.cfg", machines=(machine,), cpu={machine: cpu}, smp=1, refused=words,
                 script=["info", "hwinfo"], options=options)
+
+
+def somebody_waited(session, notes):
+    """The guests' memory was more than the machine's: without a wait the case proves nothing."""
+    _, lines = session.command("sharing --json")
+    total = next(json.loads(line) for line in lines if line.startswith("{"))
+    notes.append(f"faults that waited for a frame: {total['waits']}")
+    return [] if total["waits"] else ["no fault ever waited for a frame"]
 
 
 CASES = [
@@ -51,6 +61,9 @@ CASES = [
     # Only where instructions are counted: a host that is busy itself would be blamed on us.
     Case("a waking guest among four that spin", "wake.cfg", machines=BOCHS, options={"ips": 10000000},
          script=["wait wake 60", *(f"shutdown spin-{n}" for n in (1, 2, 3, 4)), *END]),
+
+    Case("more is written than there is", "overcommit.cfg", memory=32, check=somebody_waited, options=COUNTED,
+         script=["sleep 8000", *(f"shutdown fill-{n}" for n in (1, 2, 3)), *END]),
 
     Case("sharing equals the oracle", "oracle.cfg", options=COUNTED, script=["sleep 1500"], check=against_oracle),
     Case("sharing equals the oracle, no dirty flags", "oracle.cfg", machines=BOCHS,
