@@ -4,7 +4,7 @@ import json
 
 from quire_tools.case import Case, against_oracle, outcomes_table
 from quire_tools.fairness import both_cpus, fair
-from quire_tools.machine import BUILD
+from quire_tools.machine import BUILD, TOP
 
 # Where a guest or a script sleeps for a time that must be enough: QEMU's clock counts instructions
 # then, or a busy host would be blamed on us. (Bochs' always does.)
@@ -94,6 +94,8 @@ CASES = [
          options={"iso": True, "modules": [f"{BUILD}/guests/hello.elf kernel name=a memory=8",
                                            f"{BUILD}/guests/hello.elf ramdisk name=a",
                                            f"{BUILD}/guests/hello.elf kernel name=b memory=4"]}),
+    Case("a config from GRUB's module lines", "hello.cfg", machines=QEMU, heard=["(d2 fromgrub) hello"],
+         options={"iso": True, "modules": [f"{TOP}/tests/boot/fromgrub.cfg config"]}),
     Case("created from the monitor", "hello.cfg", machines=QEMU, heard=["(d2 second) hello"],
          script=["create name=second kernel=hello.elf memory=8 vcpus=2", *END]),
     Case("through GRUB, UEFI", "hello.cfg", machines=QEMU, options={"uefi": True}),

@@ -81,6 +81,9 @@ CASES = [
     ("2: a guest had no plan", 2, after_wait(a_guest("ok 1 - x"))),
     ("2: fewer tests than planned", 2, after_wait(a_guest("1..2", "ok 1 - x"))),
     ("2: a guest crashed", 2, after_wait(a_guest("1..1", "ok 1 - x", reason="crash"))),
+    ("2: a domain could not be started", 2,
+     after_wait('(quire) error: domain "b" cannot be started: there is no file "b.elf" for its kernel\n'
+                + a_guest("1..1", "ok 1 - x"))),
     ("2: a command failed", 2, {"audit": "@quire done status=1 command=audit\n"}),
     ("2: the bundle's guests are refused", 2, after_wait("@quire refused this CPU has no VT-x\n")),
     ("3: the hypervisor panicked", 3, {"wait all": "@quire panic mm/cow.c:1: assertion failed\n"}),

@@ -94,6 +94,7 @@ def judge(case, machine_name, heard, trouble):
             trouble.append(f"expected to be refused with `{case.refused}`, heard `{heard.refused}`")
     elif heard.refused is not None:
         trouble.append(f"guests were refused: {heard.refused}")
+    trouble += heard.not_started
     expected = case.outcomes(machine_name) if case.outcomes else {}
     for guest in heard.guests.values():
         if guest.name in expected:

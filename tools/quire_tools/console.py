@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 GUEST_LINE = re.compile(r"^\(d(\d+) ([^)]*)\) ?(.*)$")
 TAG_LINE = re.compile(r"^@quire (\S+) ?(.*)$")
+NOT_STARTED = re.compile(r'^\(quire\) error: (domain ".*" cannot be started: .*)$')
 PAIR = re.compile(r"(\w+)=(\S+)")
 
 
@@ -59,6 +60,7 @@ class Transcript:
     tags: list = field(default_factory=list)     # (word, {key: value}, whole line)
     latest: dict = field(default_factory=dict)   # word -> {key: value} of its last line
     dones: int = 0                               # commands that have ended
+    not_started: list = field(default_factory=list)  # a sentence for each domain that could not be built
     panic: str | None = None
     refused: str | None = None
 
@@ -73,6 +75,10 @@ class Transcript:
         found = GUEST_LINE.match(line)
         if found:
             self.guest(int(found.group(1)), found.group(2)).hear(found.group(3))
+            return
+        found = NOT_STARTED.match(line)
+        if found:
+            self.not_started.append(found.group(1))
             return
         found = TAG_LINE.match(line)
         if not found:
@@ -95,4 +101,4 @@ class Transcript:
         return self.latest.get(word)
 
     def troubles(self):
-        return [t for t in (g.trouble() for g in self.guests.values()) if t]
+        return self.not_started + [t for t in (g.trouble() for g in self.guests.values()) if t]
