@@ -185,7 +185,7 @@ static const char *domain_load(struct domain *d, const struct domain_config *c, 
 static const char *domain_build(struct domain *d, const struct domain_config *c, char *why,
                                 size_t why_bytes)
 {
-	if (!domain_make_shared_info(d) || !domain_make_vcpus(d, c->vcpus))
+	if (!domain_make_shared_info(d) || !domain_make_vcpus(d, c->vcpus) || !special_make_acpi(d))
 		return "the machine has not enough free memory for its vCPUs";
 	if (c->superpages && !domain_fill_large(d))
 		return "the machine has not enough free 2 MiB pieces of memory for superpages=1";
@@ -207,6 +207,7 @@ static void domain_free_struct(struct domain *d)
 {
 	if (mfn_valid(d->shared_info_frame))
 		frame_free(d->shared_info_frame, 0);
+	special_free(d);
 	domains[d->id] = NULL;
 	d->used = false;
 	frame_free(d->frame, domain_order());

@@ -81,6 +81,13 @@ struct vcpu {
 	uint64_t hypercalls;
 };
 
+/* Pages of ours at fixed places of the guest's memory map (special.c). */
+enum special_page { SPECIAL_ACPI, SPECIAL_STORE, SPECIAL_CONSOLE, SPECIAL_PAGES };
+struct special {
+	mfn_t frame;
+	uint8_t *page; /* NULL: there is none */
+};
+
 enum evtchn_state { EVTCHN_FREE, EVTCHN_UNBOUND, EVTCHN_INTERDOMAIN, EVTCHN_VIRQ, EVTCHN_IPI };
 
 struct evtchn {
@@ -131,6 +138,7 @@ struct domain {
 	bool shared_info_mapped;
 	uint8_t *shared_info;
 	struct spinlock shape_lock; /* the place of shared_info */
+	struct special special[SPECIAL_PAGES];
 	bool wide_info;             /* shared_info and vcpu_info in the 64-bit layout */
 	bool runstate_flag;         /* vm_assist: XEN_RUNSTATE_UPDATE */
 	struct spinlock event_lock; /* evtchn table; no lock of mm/ inside it */
@@ -251,6 +259,13 @@ void runstate_change(struct vcpu *v, unsigned to); /* under sched lock */
 /* Tell the guest, where it asked for it; v runs here or nowhere. */
 void runstate_publish(struct vcpu *v);
 void runstate_copy(struct vcpu *v, bool wide, void *dst); /* struct vcpu_runstate_info */
+
+/* ---- special.c ---- */
+gfn_t special_gfn(enum special_page which);
+/* A zeroed page at its place in the guest; NULL: no memory. While the domain is built. */
+uint8_t *special_make(struct domain *d, enum special_page which) must_check;
+bool special_make_acpi(struct domain *d) must_check; /* with the tables in it; nr_vcpus is set */
+void special_free(struct domain *d); /* the space is gone: nobody maps them any more */
 
 /* ---- loader.c ---- */
 /* Load a PVH ELF image and its ramdisk; set vCPU 0's first state. NULL or a sentence. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Ports. There is no device behind any of them: a read gives all ones, a write
- * goes nowhere. Two exceptions: port 0xE9 prints a byte on the guest's console,
- * and port 0x42, a timer's counter, reads 0, or Linux waits 50,000 reads for it to move.
+ * goes nowhere. The exceptions: port 0xE9 prints a byte on the guest's console;
+ * port 0x42, a timer's counter, reads 0, or Linux waits 50,000 reads for it to move;
+ * and the two sleep registers of the guest's ACPI tables, of which S5 powers it off.
  *
  * String instructions: INS stores ones, a page at most at a time, and the
  * instruction runs again for the rest; OUTS reads memory only for port 0xE9,
@@ -10,6 +11,7 @@
  * taken from the code segment: a prefix that changes it is not decoded.
  */
 #include "kernel/exit.h"
+#include "arch/x86_64/guest/acpi_tables.h"
 #include "kernel/guest_copy.h"
 #include "kernel/string.h"
 #include "kernel/xen_abi.h"
@@ -24,9 +26,16 @@ static uint32_t io_ones(unsigned bytes)
 	return bytes == 4 ? UINT32_MAX : (1u << bytes * 8) - 1;
 }
 
+/* Registers that are there and have nothing to say. */
+static bool io_reads_zero(uint16_t port)
+{
+	return port == PORT_PIT_2 || port == ACPI_PORT_SLEEP_CONTROL ||
+	       port == ACPI_PORT_SLEEP_STATUS;
+}
+
 static void io_in(struct vcpu *v, const struct vmexit *x)
 {
-	uint32_t ones = io_ones(x->io.bytes), value = x->io.port == PORT_PIT_2 ? 0 : ones;
+	uint32_t ones = io_ones(x->io.bytes), value = io_reads_zero(x->io.port) ? 0 : ones;
 	uint64_t *rax = &v->hv.regs.gpr[RAX];
 
 	/* 32-bit results clear the upper half, shorter ones keep it (SDM vol. 1, 3.4.1.1). */
@@ -152,6 +161,20 @@ static void io_string(struct vcpu *v, const struct vmexit *x)
 	guest_copy_end(&io.copy);
 }
 
+static void io_out(struct vcpu *v, const struct vmexit *x)
+{
+	uint8_t value = (uint8_t)v->hv.regs.gpr[RAX];
+	char c = (char)value;
+
+	if (x->io.bytes != 1)
+		return;
+	if (x->io.port == PORT_CONSOLE)
+		console_write(v->domain, &c, 1);
+	else if (x->io.port == ACPI_PORT_SLEEP_CONTROL && (value & ACPI_SLEEP_ENABLE) &&
+	         ACPI_SLEEP_TYPE(value) == ACPI_SLEEP_S5)
+		domain_shutdown(v->domain, SHUTDOWN_POWEROFF_);
+}
+
 void exit_io(struct vcpu *v, const struct vmexit *x)
 {
 	ASSERT(x->io.bytes == 1 || x->io.bytes == 2 || x->io.bytes == 4);
@@ -159,12 +182,9 @@ void exit_io(struct vcpu *v, const struct vmexit *x)
 		io_string(v, x);
 		return;
 	}
-	if (x->io.in) {
+	if (x->io.in)
 		io_in(v, x);
-	} else if (x->io.port == PORT_CONSOLE && x->io.bytes == 1) {
-		char c = (char)v->hv.regs.gpr[RAX];
-
-		console_write(v->domain, &c, 1);
-	}
+	else
+		io_out(v, x);
 	hvm->vcpu_skip(&v->hv, x);
 }

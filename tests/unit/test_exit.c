@@ -99,6 +99,33 @@ static void test_port_in(void **state)
 	assert_true(*rax == 0xffffff00);
 }
 
+/* The sleep registers of ACPI (4.8.3.7): S5 with the enable bit ends the domain, all else nothing.
+ */
+static void test_port_sleep(void **state)
+{
+	(void)state;
+	v->hv.regs.gpr[RAX] = 0xff;
+	port(0x600, 1, true);
+	assert_int_equal(v->hv.regs.gpr[RAX], 0);
+	v->hv.regs.gpr[RAX] = 0xff;
+	port(0x601, 1, true);
+	assert_int_equal(v->hv.regs.gpr[RAX], 0);
+	for (unsigned value = 0; value < 0x100; value++) {
+		if ((value & 0x20) && (value >> 2 & 7) == 5)
+			continue;
+		v->hv.regs.gpr[RAX] = value;
+		port(0x600, 1, false);
+		v->hv.regs.gpr[RAX] = 0x34;
+		port(0x601, 1, false);
+	}
+	port(0x600, 2, false);
+	port(0x600, 4, false);
+	port(0x5ff, 2, false);
+	assert_int_equal(d->shutdown, SHUTDOWN_NONE);
+	port(0x600, 1, false);
+	assert_int_equal(d->shutdown, SHUTDOWN_POWEROFF_);
+}
+
 static void test_port_console(void **state)
 {
 	(void)state;
@@ -398,11 +425,13 @@ static void test_deliver(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(test_port_in),     T(test_port_console), T(test_outs),       T(test_ins),
-	    T(test_ins_outside), T(test_cpuid),        T(test_msr),        T(test_hypercall_page),
-	    T(test_xsetbv),      T(test_cr),           T(test_plain),      T(test_hlt),
-	    T(test_hlt_forever), T(test_memory),       T(test_memory_far), T(test_memory_wait),
-	    T(test_ends),        T(test_our_bug),      T(test_deliver),
+	    T(test_port_in),    T(test_port_console), T(test_port_sleep),
+	    T(test_outs),       T(test_ins),          T(test_ins_outside),
+	    T(test_cpuid),      T(test_msr),          T(test_hypercall_page),
+	    T(test_xsetbv),     T(test_cr),           T(test_plain),
+	    T(test_hlt),        T(test_hlt_forever),  T(test_memory),
+	    T(test_memory_far), T(test_memory_wait),  T(test_ends),
+	    T(test_our_bug),    T(test_deliver),
 	};
 
 	return cmocka_run_group_tests_name("exit", tests, NULL, NULL);

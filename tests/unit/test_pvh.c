@@ -18,18 +18,21 @@ static void the_memory_map(void **state)
 	struct pvh_range r[PVH_MAP_MAX];
 
 	(void)state;
-	assert_int_equal(pvh_memory_map(0x4000, 0x100000, 0, r), 2);
+	assert_int_equal(pvh_memory_map(0x4000, 0x100000, 0, r), 3);
 	assert_int_equal(r[0].base, 0);
 	assert_int_equal(r[0].bytes, 64 * MIB);
 	assert_int_equal(r[0].type, 1);
-	assert_int_equal(r[1].base, 0xfeff8000);
-	assert_int_equal(r[1].bytes, 0x8000);
-	assert_int_equal(r[1].type, 2);
+	assert_int_equal(r[1].base, 0xfeff8000); /* the ACPI tables */
+	assert_int_equal(r[1].bytes, 0x1000);
+	assert_int_equal(r[1].type, 3);
+	assert_int_equal(r[2].base, 0xfeff9000);
+	assert_int_equal(r[2].bytes, 0x7000);
+	assert_int_equal(r[2].type, 2);
 
-	assert_int_equal(pvh_memory_map(0xc0000, 0x100000, 0x40000, r), 3);
-	assert_int_equal(r[2].base, UINT64_C(1) << 32);
-	assert_int_equal(r[2].bytes, UINT64_C(1) << 30);
-	for (unsigned i = 1; i < 3; i++)
+	assert_int_equal(pvh_memory_map(0xc0000, 0x100000, 0x40000, r), 4);
+	assert_int_equal(r[3].base, UINT64_C(1) << 32);
+	assert_int_equal(r[3].bytes, UINT64_C(1) << 30);
+	for (unsigned i = 1; i < 4; i++)
 		assert_true(r[i - 1].base + r[i - 1].bytes <= r[i].base);
 }
 
@@ -62,7 +65,7 @@ static void the_start_page(void **state)
 	struct pvh_range r[PVH_MAP_MAX];
 	struct hvm_start_info info;
 	struct hvm_modlist_entry module;
-	struct hvm_memmap_table_entry map[3];
+	struct hvm_memmap_table_entry map[4];
 	uint8_t page[4096];
 
 	(void)state;
@@ -72,7 +75,7 @@ static void the_start_page(void **state)
 	assert_int_equal(info.magic, 0x336ec578);
 	assert_int_equal(info.version, 1);
 	assert_int_equal(info.flags, 0); /* an unprivileged domain */
-	assert_int_equal(info.rsdp_paddr, 0);
+	assert_int_equal(info.rsdp_paddr, 0xfeff8000);
 	assert_int_equal(info.reserved, 0);
 	assert_int_equal(info.nr_modules, 1);
 	memcpy(&module, page + (info.modlist_paddr - l.start_info), sizeof(module));
@@ -80,9 +83,9 @@ static void the_start_page(void **state)
 	assert_int_equal(module.size, 777);
 	assert_int_equal(module.cmdline_paddr, 0);
 	assert_string_equal((char *)page + (info.cmdline_paddr - l.start_info), "console=hvc0");
-	assert_int_equal(info.memmap_entries, 3);
+	assert_int_equal(info.memmap_entries, 4);
 	memcpy(map, page + (info.memmap_paddr - l.start_info), sizeof(map));
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 4; i++) {
 		assert_int_equal(map[i].addr, r[i].base);
 		assert_int_equal(map[i].size, r[i].bytes);
 		assert_int_equal(map[i].type, r[i].type);
@@ -106,7 +109,7 @@ static void the_longest_command_line(void **state)
 	assert_int_equal(info.nr_modules, 0);
 	assert_int_equal(info.modlist_paddr, 0);
 	assert_string_equal((char *)page + (info.cmdline_paddr - l.start_info), cmdline);
-	assert_int_equal(info.memmap_entries, 2);
+	assert_int_equal(info.memmap_entries, 3);
 }
 
 /* docs/misc/pvh.pandoc: ebx, cr0, cr4, segments and task register; 32-bit, no paging. */

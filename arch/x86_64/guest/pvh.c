@@ -36,8 +36,11 @@ unsigned pvh_memory_map(uint64_t low_pages, uint64_t high_first, uint64_t high_p
 	unsigned n = 0;
 
 	out[n++] = (struct pvh_range){0, low_pages << PAGE_SHIFT, PVH_MAP_RAM};
-	out[n++] = (struct pvh_range){(uint64_t)PVH_SPECIAL_FIRST << PAGE_SHIFT,
-	                              (uint64_t)PVH_SPECIAL_PAGES << PAGE_SHIFT, PVH_MAP_RESERVED};
+	out[n++] =
+	    (struct pvh_range){(uint64_t)PVH_ACPI_GFN << PAGE_SHIFT, PAGE_SIZE, PVH_MAP_ACPI};
+	out[n++] =
+	    (struct pvh_range){(uint64_t)(PVH_ACPI_GFN + 1) << PAGE_SHIFT,
+	                       (uint64_t)(PVH_SPECIAL_PAGES - 1) << PAGE_SHIFT, PVH_MAP_RESERVED};
 	if (high_pages)
 		out[n++] = (struct pvh_range){high_first << PAGE_SHIFT, high_pages << PAGE_SHIFT,
 		                              PVH_MAP_RAM};
@@ -68,6 +71,7 @@ void pvh_start_page(uint8_t page[4096], const struct pvh_layout *l, const char *
 	    .memmap_paddr = l->start_info + AT_MAP,
 	    .memmap_entries = nr,
 	    .cmdline_paddr = l->start_info + AT_CMDLINE,
+	    .rsdp_paddr = (uint64_t)PVH_ACPI_GFN << PAGE_SHIFT,
 	};
 	struct hvm_modlist_entry module = {.paddr = l->ramdisk, .size = l->ramdisk_bytes};
 

@@ -14,12 +14,14 @@
  */
 #define PVH_SPECIAL_FIRST 0xfeff8u
 #define PVH_SPECIAL_PAGES 8u
+#define PVH_ACPI_GFN      PVH_SPECIAL_FIRST
 #define PVH_STORE_GFN     0xfeffcu
 #define PVH_CONSOLE_GFN   0xfefffu
 
 #define PVH_MAP_RAM      1u /* types of the memory map, as in an e820 */
 #define PVH_MAP_RESERVED 2u
-#define PVH_MAP_MAX      3u
+#define PVH_MAP_ACPI     3u
+#define PVH_MAP_MAX      4u
 
 struct pvh_range {
 	uint64_t base, bytes;
