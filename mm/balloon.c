@@ -15,9 +15,9 @@
 #include "mm/balloon.h"
 #include "mm/flush.h"
 #include "mm/fund_batch.h"
+#include "mm/large.h"
 #include "mm/p2m_table.h"
 #include "mm/pin.h"
-#include "mm/populate.h"
 
 void balloon_unmap(struct space *s, gfn_t gfn, uint64_t *e, uint64_t value, struct deferred *d)
 {
@@ -303,7 +303,7 @@ static bool balloon_in_large(struct space *s, gfn_t first)
 	promised = ok && p2m_table_promised(s, first, 1);
 	for (unsigned i = 0; promised && i < LARGE_PAGES; i++)
 		promised = p2m_lookup_locked(s, GFN(first.n + i)).type == P2M_BALLOONED;
-	promised = promised && populate_large(s, first) == MM_OK;
+	promised = promised && large_populate(s, first) == MM_OK;
 	if (promised) {
 		s->stats.ballooned -= LARGE_PAGES;
 		s->memory_pages += LARGE_PAGES;

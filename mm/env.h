@@ -54,6 +54,9 @@ enum env_point {
 	POINT_BREAK_SWITCHED,  /* leaf switched, not flushed yet */
 	POINT_SCAN_READ,       /* fingerprint taken, not yet in the index */
 	POINT_ALLOC,           /* an allocation is about to be tried */
+	POINT_LARGE_PROTECTED, /* 512 leaves are read-only, TLBs not flushed yet */
+	POINT_LARGE_COPIED,    /* the large frame is filled, not mapped yet */
+	POINT_LARGE_SWITCHED,  /* the large leaf is there, read-only; not flushed yet */
 	POINT_COUNT
 };
 

@@ -48,7 +48,8 @@ void fund_init(uint64_t reserve_pages)
 /* Whether s may take `pages` frames for `use` and keep invariant 11 true. */
 static bool fund_allows(const struct space *s, uint64_t pages, enum fund_use use)
 {
-	uint64_t free = buddy_free_pages(), own = min_u64(fund_debt_of(s), pages);
+	uint64_t free = buddy_free_pages();
+	uint64_t own = use == FUND_MOVE ? 0 : min_u64(fund_debt_of(s), pages);
 
 	if (free < pages || free - pages < fund_debt - own)
 		return false;
@@ -115,7 +116,7 @@ unsigned fund_take_batch(struct space *s, const gfn_t *gfns, struct fund_frame *
 	return got;
 }
 
-mfn_t fund_take_large(struct space *s, gfn_t gfn)
+mfn_t fund_take_large(struct space *s, gfn_t gfn, enum fund_use use)
 {
 	mfn_t mfn = MFN_NONE;
 
@@ -123,7 +124,7 @@ mfn_t fund_take_large(struct space *s, gfn_t gfn)
 	if (env_refuse_alloc())
 		return MFN_NONE;
 	fund_lock();
-	if (fund_allows(s, LARGE_PAGES, FUND_POPULATE))
+	if (fund_allows(s, LARGE_PAGES, use))
 		mfn = buddy_alloc(LARGE_ORDER);
 	if (mfn_valid(mfn)) {
 		fund_set_held(s, s->held + LARGE_PAGES);

@@ -24,6 +24,7 @@
 enum fund_use {
 	FUND_POPULATE, /* a page that had no frame of its own; not from the reserve beyond min */
 	FUND_BREAK,    /* a copy-on-write copy; may use the reserve */
+	FUND_MOVE,     /* for pages that s holds already; pays no debt, leaves the reserve */
 };
 
 void fund_init(uint64_t reserve_pages);
@@ -36,7 +37,7 @@ void fund_init(uint64_t reserve_pages);
 mfn_t fund_take(struct space *s, gfn_t gfn, enum fund_use use, bool *clean) must_check;
 
 /* The same for LARGE_PAGES frames, aligned, for [gfn, gfn + LARGE_PAGES). */
-mfn_t fund_take_large(struct space *s, gfn_t gfn) must_check;
+mfn_t fund_take_large(struct space *s, gfn_t gfn, enum fund_use use) must_check;
 
 /*
  * Give back what fund_take gave (2^order private frames of s): s holds fewer alone,

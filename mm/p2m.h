@@ -120,6 +120,9 @@ mfn_t p2m_mergeable(struct space *s, gfn_t gfn);
  */
 bool p2m_protect(struct space *s, gfn_t gfn);
 
+/* The same for a small private leaf at e, whatever its frame's flags say. */
+void p2m_protect_leaf(uint64_t *e);
+
 /* Whether gfn still maps private frame mfn, write-protected by p2m_protect. */
 bool p2m_protected(struct space *s, gfn_t gfn, mfn_t mfn);
 

@@ -44,21 +44,27 @@ mfn_t p2m_mergeable(struct space *s, gfn_t gfn)
 	return leaf_mergeable(s, leaf_small(s, gfn));
 }
 
-bool p2m_protect(struct space *s, gfn_t gfn)
+void p2m_protect_leaf(uint64_t *e)
 {
 	const struct pte_format *f = mm.format;
-	uint64_t *e = leaf_small(s, gfn), v, protected;
-	mfn_t mfn = leaf_mergeable(s, e);
+	uint64_t v = p2m_entry_get(e), protected;
+	mfn_t mfn = f->frame(v, 1);
 
-	if (!mfn_valid(mfn))
-		return false;
-	v = p2m_entry_get(e);
 	do {
 		protected = f->leaf(mfn, 1, f->access(v) & ~PTE_W, PTE_SW_PROTECTED);
 		protected |= v & f->accessed_mask;
 	} while (!p2m_entry_cas(e, &v, protected));
 	if (v & f->dirty_mask)
 		frame_set_flag(frame_at(mfn), FRAME_STALE);
+}
+
+bool p2m_protect(struct space *s, gfn_t gfn)
+{
+	uint64_t *e = leaf_small(s, gfn);
+
+	if (!mfn_valid(leaf_mergeable(s, e)))
+		return false;
+	p2m_protect_leaf(e);
 	return true;
 }
 

@@ -14,11 +14,4 @@ enum mm_status populate_page(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *out
 /* Map the zero frame there, read-only: somebody reads a page that was never written. */
 void populate_zero(struct space *s, gfn_t gfn);
 
-/*
- * A zeroed large frame for 512 pages of promised RAM that hold no frame of their own; the entries
- * below are dropped, flushed, and their table goes back. The caller
- * counts (other than populates, private pages, large leaves). MM_NOMEM: nothing changed.
- */
-enum mm_status populate_large(struct space *s, gfn_t first) must_check;
-
 #endif

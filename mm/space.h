@@ -3,7 +3,7 @@
  * A space is one domain's guest-physical memory: its p2m tree, its counters
  * and its flush generation. This is the header that kernel/ includes for all
  * it does with guest memory; the files behind it are p2m.c fault.c cow.c
- * balloon.c pin.c access.c flush.c fund.c.
+ * balloon.c large.c pin.c access.c flush.c fund.c.
  *
  * Unless a declaration says otherwise, the caller holds no lock, and the call
  * may wait for other CPUs to leave guest mode (flush) but never for memory.
@@ -155,6 +155,19 @@ void mm_unpin(struct space *s, gfn_t gfn);
 
 /* Put whole zeroed 2 MiB frames under [first, first + LARGE_PAGES), all never touched. */
 enum mm_status mm_populate_large(struct space *s, gfn_t first) must_check;
+
+/*
+ * Make one large leaf of the 512 small ones from `first` on (a multiple of LARGE_PAGES). In
+ * place where the frames still lie in one large frame, in order; else by copy, if a
+ * large frame is free beyond all promises and the reserve. What guests read
+ * does not change, nor what any domain may have; hints of the scanner stay valid. Holds the p2m
+ * lock for as long as 512 pages take to copy; whoever faults meanwhile waits for it.
+ *
+ * MM_INVAL: not all 512 are private pages that a guest can write (one is shared, untouched,
+ * ballooned, foreign, or about to be merged), or they are large already, or lie outside of
+ * promised RAM. MM_PINNED: one is pinned. MM_NOMEM: no large frame. Then nothing changed.
+ */
+enum mm_status mm_coalesce(struct space *s, gfn_t first) must_check;
 
 /*
  * Map a service frame (frame_alloc with FRAME_SERVICE, owned by this domain) at
