@@ -121,7 +121,7 @@ NATIVE_SRCS := $(wildcard mm/*.c mm/policy/*.c tests/host/*.c arch/x86_64/guest/
 	$(wildcard $(addprefix arch/x86_64/,vmx/vmx_exit.c vmx/vmx_controls.c vmx/vmx_check*.c vmx/vmx_msr.c vmx/ept.c \
 	svm/svm_exit.c svm/svm_controls.c svm/insn_len.c svm/npt.c spec_plan.c hvm_event.c \
 	madt.c acpi.c multiboot2.c pvh_boot.c boot_found.c memmap.c symbols.c)) \
-	$(wildcard $(filter-out kernel/main.c kernel/mm_env.c kernel/string.c,$(wildcard kernel/*.c)))
+	$(wildcard $(filter-out kernel/main.c kernel/mm_env.c kernel/mm_page.c kernel/string.c,$(wildcard kernel/*.c)))
 NATIVE_OBJS := $(NATIVE_SRCS:%.c=$(B)/native/%.o)
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c tests/model/*.c))
 
@@ -139,7 +139,7 @@ $(TESTS): $(B)/tests/%: $(B)/native/tests/%.o $(B)/native/libquire.a
 	$(Q)$(CC) -o $@ $< $(B)/native/libquire.a $(NATIVE_LDFLAGS)
 
 .PHONY: unit
-unit: $(TESTS)
+unit: $(TESTS) $(B)/bench/bench-quire
 	tools/ktap $(TESTS) $(wildcard tests/tools/*.py)
 
 # ---- fuzzing: each tests/fuzz/*.c is a program of clang's libFuzzer ----------
@@ -202,16 +202,36 @@ coverage-report: $(TESTS)
 	@cat $(B)/lines.txt $(B)/branches.txt
 
 # ---- native measurements: optimised as the hypervisor is, no sanitizers ----
+# The files of the hypervisor with its own flags, but for the code model; what drives
+# them (tests/) as any program.
+BENCH_FLAGS := $(filter-out -mcmodel=kernel,$(HV_CFLAGS))
+BENCH_CORE := $(patsubst %.c,$(B)/bench/%.o,$(wildcard mm/*.c mm/policy/*.c) kernel/mm_page.c \
+	arch/x86_64/vmx/ept.c arch/x86_64/svm/npt.c)
+BENCH_HOST := $(addprefix $(B)/bench/tests/,host/oracle.o bench/world.o bench/writer.o bench/sets.o)
+BENCHES := $(addprefix $(B)/bench/bench-,hash quire ksm)
+
+$(B)/bench/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(COMMON) -O2 -fno-pie -c -o $@ $<
 $(B)/bench/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) -O2 -mgeneral-regs-only -ffreestanding -fno-strict-aliasing -c -o $@ $<
-$(B)/bench/bench-hash: tests/bench/hash.c $(B)/bench/mm/hash.o $(B)/bench/mm/index.o
-	$(CC) $(filter-out -MMD -MP,$(COMMON)) -O2 -o $@ $^
+	@echo "  CC      $@"
+	$(Q)$(CC) $(BENCH_FLAGS) -c -o $@ $<
+$(B)/bench/bench-hash: $(addprefix $(B)/bench/,tests/bench/hash.o mm/hash.o mm/index.o)
+$(B)/bench/bench-quire: $(B)/bench/tests/bench/quire.o $(BENCH_HOST) $(BENCH_CORE)
+$(B)/bench/bench-quire: BENCH_LINK := -Wl,--wrap=merge_commit
+$(B)/bench/bench-ksm: $(B)/bench/tests/bench/ksm.o $(B)/bench/tests/bench/sets.o
+$(BENCHES):
+	@echo "  LINK    $@"
+	$(Q)$(CC) -no-pie $(BENCH_LINK) -o $@ $^
 bench-hash: $(B)/bench/bench-hash
 	$< $(B)/bench/bench-hash.jsonl
+bench-ksm: $(BENCHES)
+	tools/bench-ksm
 
 # ---- the rest is in tools/: each prints KTAP ------------------------------
-.PHONY: boot-svm boot-vtx lint test bench bench-machine bench-hash
+.PHONY: boot-svm boot-vtx lint test bench bench-machine bench-hash bench-ksm
 # The second compiler must build it too; a boot test starts what it built.
 .PHONY: clang
 clang:
@@ -224,7 +244,7 @@ lint: $(B)/quire.elf
 	tools/lint $(B)/quire.elf
 test: all
 	tools/test-all
-bench: bench-machine bench-hash
+bench: bench-machine bench-hash bench-ksm
 bench-machine: all
 	tools/bench-machine
 
@@ -241,6 +261,7 @@ help:
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
 	@echo 'make coverage     lines and branches of mm/ that the native tests reach, and which they do not'
 	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-hash'
+	@echo 'make bench-ksm    the memory core and Linux KSM on the same memory, RUNS=5 times; needs root for KSM'
 	@echo 'make format       clang-format over the sources'
 	@echo 'make clean        remove $(B)/'
 

@@ -6,15 +6,23 @@
 #include "mm/core.h"
 #include "tests/host/oracle.h"
 
-#define ORACLE_PAGES 65536u
-
 struct oracle_page {
 	uint16_t group;
 	const void *content;
 };
 
-static struct oracle_page oracle_pages[ORACLE_PAGES];
-static size_t oracle_n;
+static struct oracle_page *oracle_pages;
+static size_t oracle_n, oracle_room;
+
+static void oracle_add(uint16_t group, const void *content)
+{
+	if (oracle_n == oracle_room) {
+		oracle_room = oracle_room ? 2 * oracle_room : 4096;
+		oracle_pages = realloc(oracle_pages, oracle_room * sizeof(*oracle_pages));
+		ASSERT(oracle_pages);
+	}
+	oracle_pages[oracle_n++] = (struct oracle_page){group, content};
+}
 
 static bool oracle_constant(const void *page)
 {
@@ -32,8 +40,7 @@ static void oracle_collect(struct space *s)
 
 		if (!ours || v.pinned || v.guest_table)
 			continue;
-		ASSERT(oracle_n < ORACLE_PAGES);
-		oracle_pages[oracle_n++] = (struct oracle_page){s->share_group, env_frame(v.mfn)};
+		oracle_add(s->share_group, env_frame(v.mfn));
 	}
 }
 
@@ -43,6 +50,8 @@ static int oracle_order(const void *a, const void *b)
 
 	if (x->group != y->group)
 		return x->group < y->group ? -1 : 1;
+	if (x->content == y->content) /* one frame */
+		return 0;
 	return memcmp(x->content, y->content, PAGE_SIZE);
 }
 
@@ -54,7 +63,8 @@ uint64_t oracle_saved(void)
 	for (domid_t d = 1; d < MM_MAX_SPACES; d++)
 		if (space_find(d))
 			oracle_collect(space_find(d));
-	qsort(oracle_pages, oracle_n, sizeof(oracle_pages[0]), oracle_order);
+	if (oracle_n)
+		qsort(oracle_pages, oracle_n, sizeof(oracle_pages[0]), oracle_order);
 	for (size_t i = 0; i < oracle_n; i++)
 		saved += oracle_constant(oracle_pages[i].content) ||
 		         (i > 0 && oracle_order(&oracle_pages[i - 1], &oracle_pages[i]) == 0);

@@ -136,6 +136,7 @@ class Machine:
     def qemu_arguments(self):
         o = self.options
         arguments = ["qemu-system-x86_64", "-display", "none", "-no-reboot", "-nic", "none", "-m", str(o.memory),
+                     "-machine", "mem-merge=off",  # not a matter for the KSM of the machine that QEMU runs on
                      "-smp", str(o.smp), "-rtc", "base=2026-01-01T00:00:00,clock=vm", "-serial", "stdio",
                      "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off"]
         if o.kvm:
