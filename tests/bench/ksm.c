@@ -46,8 +46,8 @@ static void fill(void)
 	for (unsigned v = 0; v < set.vms; v++) {
 		uint64_t bytes = set.vm[v].pages * SET_PAGE;
 
-		memory[v] = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		                 -1, 0);
+		memory[v] =
+		    mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		must(memory[v] != MAP_FAILED, "mmap");
 		must(!madvise(memory[v], bytes, MADV_NOHUGEPAGE), "madvise: no huge pages");
 		memcpy(memory[v], set.vm[v].t0, bytes);
@@ -87,12 +87,13 @@ static void touch(uint64_t round, double fraction)
 			uint64_t value = set_touch_value(round, page);
 
 			if (set_touches(t, page))
-				memcpy(memory[v] + p * SET_PAGE + set_touch_at(round, page),
-				       &value, sizeof(value));
+				memcpy(memory[v] + p * SET_PAGE + set_touch_at(round, page), &value,
+				       sizeof(value));
 		}
 }
 
-/* Frame numbers of pages that are there, from the kernel (Documentation/admin-guide/mm/pagemap.rst). */
+/* Frame numbers of pages that are there, from the kernel
+ * (Documentation/admin-guide/mm/pagemap.rst). */
 #define PAGEMAP_FRAME   ((UINT64_C(1) << 55) - 1)
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 
@@ -111,7 +112,8 @@ static void frames_of(const void *first, uint64_t pages, uint64_t *frames)
 	}
 	close(fd);
 	for (uint64_t p = 0; p < pages; p++) {
-		must(frames[p] & PAGEMAP_PRESENT && frames[p] & PAGEMAP_FRAME, "a page has no frame");
+		must(frames[p] & PAGEMAP_PRESENT && frames[p] & PAGEMAP_FRAME,
+		     "a page has no frame");
 		frames[p] &= PAGEMAP_FRAME;
 	}
 }
@@ -119,8 +121,8 @@ static void frames_of(const void *first, uint64_t pages, uint64_t *frames)
 /* The kernel's own page of zeroes: what a read of untouched memory finds. */
 static uint64_t zero_frame(void)
 {
-	volatile uint8_t *page = mmap(NULL, SET_PAGE, PROT_READ | PROT_WRITE,
-	                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile uint8_t *page =
+	    mmap(NULL, SET_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint64_t frame;
 
 	must(page != MAP_FAILED && page[0] == 0, "mmap");
@@ -139,7 +141,8 @@ static int order(const void *a, const void *b)
 /* The zero frame is nobody's: each page on it is saved. */
 static void saved(void)
 {
-	uint64_t *frames = malloc(set.pages * sizeof(*frames)), n = 0, count = 0, zero = zero_frame();
+	uint64_t *frames = malloc(set.pages * sizeof(*frames)), n = 0, count = 0,
+	         zero = zero_frame();
 
 	for (unsigned v = 0; v < set.vms; v++) {
 		frames_of(memory[v], set.vm[v].pages, frames + n);

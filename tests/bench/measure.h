@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Clocks of the measurements, and how a figure is told: one line `NAME VALUE` on standard output. */
+/* Clocks of the measurements, and how a figure is told: one line `NAME VALUE` on standard output.
+ */
 #ifndef TESTS_BENCH_MEASURE_H
 #define TESTS_BENCH_MEASURE_H
 

@@ -28,12 +28,12 @@
 #include "tests/bench/writer.h"
 #include "tests/host/oracle.h"
 
-#define MAX_PASSES    8u
-#define MAX_TOUCHES   64u
-#define TOUCH_ROUNDS  3u
-#define QUIET_PASSES  3u
-#define SHARE_GROUP   1u
-#define SPARE_FRAMES  1024u
+#define MAX_PASSES   8u
+#define MAX_TOUCHES  64u
+#define TOUCH_ROUNDS 3u
+#define QUIET_PASSES 3u
+#define SHARE_GROUP  1u
+#define SPARE_FRAMES 1024u
 
 static struct options {
 	const struct pte_format *format;
@@ -116,12 +116,9 @@ static struct cost pass(void)
 		(void)!scan_settle_step(options.slice);
 	b = cost_now();
 	return (struct cost){
-	    b.cpu_ns - a.cpu_ns,
-	    b.flushes - a.flushes,
-	    b.scanned - a.scanned,
-	    b.fingerprinted - a.fingerprinted,
-	    b.bytes_read - a.bytes_read,
-	    b.merges - a.merges,
+	    b.cpu_ns - a.cpu_ns,         b.flushes - a.flushes,
+	    b.scanned - a.scanned,       b.fingerprinted - a.fingerprinted,
+	    b.bytes_read - a.bytes_read, b.merges - a.merges,
 	};
 }
 
@@ -216,7 +213,8 @@ static void make_space(unsigned v)
 		fputs("a space could not be made\n", stderr);
 		exit(1);
 	}
-	for (uint64_t p = 0; options.large_leaves && p + LARGE_PAGES <= set.vm[v].pages; p += LARGE_PAGES)
+	for (uint64_t p = 0; options.large_leaves && p + LARGE_PAGES <= set.vm[v].pages;
+	     p += LARGE_PAGES)
 		if (mm_populate_large(&spaces[v], GFN(p)) != MM_OK)
 			fputs("# no large frame\n", stderr);
 }
@@ -352,7 +350,8 @@ static void tick_rate(void)
 
 static void usage(void)
 {
-	fputs("usage: bench-quire [--format ept|npt] [--large-leaves] [--large-mapping] [--slice PAGES]\n"
+	fputs("usage: bench-quire [--format ept|npt] [--large-leaves] [--large-mapping] [--slice "
+	      "PAGES]\n"
 	      "                   [--fractions F,F,...] T0[:T1] ...\n",
 	      stderr);
 	exit(1);
@@ -362,11 +361,11 @@ static void parse(int argc, char **argv)
 {
 	static const struct option longs[] = {
 	    {"format",        required_argument, NULL, 'f'},
-	    {"large-leaves",  no_argument,       NULL, 'l'},
-	    {"large-mapping", no_argument,       NULL, 'm'},
-	    {"slice",         required_argument, NULL, 's'},
-	    {"fractions",     required_argument, NULL, 't'},
-	    {0},
+            {"large-leaves",           no_argument, NULL, 'l'},
+	    {"large-mapping",               no_argument, NULL, 'm'},
+            {"slice",required_argument, NULL, 's'},
+	    {"fractions",            required_argument, NULL, 't'},
+            {0},
 	};
 	int c;
 

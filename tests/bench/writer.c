@@ -23,8 +23,8 @@ static uint8_t *writer_walk(struct space *s, gfn_t gfn)
 
 		if (kind == PTE_LEAF && f->access(v) & PTE_W) {
 			__atomic_fetch_or(e, f->accessed_mask | f->dirty_mask, __ATOMIC_ACQ_REL);
-			return env_frame(MFN(f->frame(v, level).n +
-			                     gfn.n % (UINT64_C(1) << (9 * (level - 1)))));
+			return env_frame(
+			    MFN(f->frame(v, level).n + gfn.n % (UINT64_C(1) << (9 * (level - 1)))));
 		}
 		if (kind != PTE_TABLE)
 			return NULL;
