@@ -185,7 +185,8 @@ static const char *domain_load(struct domain *d, const struct domain_config *c, 
 static const char *domain_build(struct domain *d, const struct domain_config *c, char *why,
                                 size_t why_bytes)
 {
-	if (!domain_make_shared_info(d) || !domain_make_vcpus(d, c->vcpus) || !special_make_acpi(d))
+	if (!domain_make_shared_info(d) || !domain_make_vcpus(d, c->vcpus) ||
+	    !special_make_acpi(d) || !special_make_ring(d, SPECIAL_CONSOLE))
 		return "the machine has not enough free memory for its vCPUs";
 	if (c->superpages && !domain_fill_large(d))
 		return "the machine has not enough free 2 MiB pieces of memory for superpages=1";

@@ -86,9 +86,17 @@ enum special_page { SPECIAL_ACPI, SPECIAL_STORE, SPECIAL_CONSOLE, SPECIAL_PAGES 
 struct special {
 	mfn_t frame;
 	uint8_t *page; /* NULL: there is none */
+	uint16_t port; /* event channel between the guest and us, 0 none; event_lock */
 };
 
-enum evtchn_state { EVTCHN_FREE, EVTCHN_UNBOUND, EVTCHN_INTERDOMAIN, EVTCHN_VIRQ, EVTCHN_IPI };
+enum evtchn_state {
+	EVTCHN_FREE,
+	EVTCHN_UNBOUND,
+	EVTCHN_INTERDOMAIN,
+	EVTCHN_VIRQ,
+	EVTCHN_IPI,
+	EVTCHN_SERVICE, /* the other end is ours: .virq is an enum special_page */
+};
 
 struct evtchn {
 	enum evtchn_state state;
@@ -151,10 +159,15 @@ struct domain {
 	uint32_t shutdown_request;
 	uint16_t control_port; /* event channel told of changes */
 
+	/* the PV console's ring (console_ring.c): our indices, which the guest cannot reach */
+	struct spinlock ring_lock; /* outside of console_lock only */
+	uint32_t ring_out, ring_in;
+
 	/* console output, one unfinished line (console.c) */
 	struct spinlock console_lock; /* outside of the log's lock only */
 	char line[CONSOLE_LINE];
-	unsigned line_len;
+	unsigned line_len, line_at;     /* its length, and where the next byte goes */
+	unsigned escape, escape_number; /* inside an escape sequence */
 	uint64_t log_budget, log_budget_ns, log_dropped;
 };
 
@@ -264,6 +277,8 @@ void runstate_copy(struct vcpu *v, bool wide, void *dst); /* struct vcpu_runstat
 gfn_t special_gfn(enum special_page which);
 /* A zeroed page at its place in the guest; NULL: no memory. While the domain is built. */
 uint8_t *special_make(struct domain *d, enum special_page which) must_check;
+/* The same, with an event channel to it; once there is a vCPU. */
+bool special_make_ring(struct domain *d, enum special_page which) must_check;
 bool special_make_acpi(struct domain *d) must_check; /* with the tables in it; nr_vcpus is set */
 void special_free(struct domain *d); /* the space is gone: nobody maps them any more */
 
@@ -277,6 +292,14 @@ const char *loader_build(struct domain *d, const void *kernel, uint64_t kernel_b
 /* Bytes that the guest wrote, already copied; at most a few KiB a call. */
 void console_write(struct domain *d, const char *bytes, size_t n);
 void console_flush(struct domain *d); /* the guest is at its end: show its unfinished line */
+/* The unfinished line as it would be shown, with its prefix; returns where the cursor is. */
+size_t console_partial(struct domain *d, char *text, size_t bytes);
+
+/* ---- console_ring.c: xen/io/console.h ---- */
+/* Take a little of what the guest wrote; true: there is more. */
+bool console_ring_drain(struct domain *d);
+/* Give the guest what was typed; returns how many bytes its ring had room for. */
+size_t console_ring_type(struct domain *d, const char *bytes, size_t n);
 
 /* ---- bundle.c: files packed into the image (cpio newc) or given as modules ---- */
 bool bundle_find(const char *name, const void **data, uint64_t *bytes);

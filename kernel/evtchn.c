@@ -162,6 +162,8 @@ int64_t evtchn_bind(struct domain *d, enum evtchn_state state, unsigned vcpu, un
 		evtchn_test_and_clear(evtchn_pending_bits(d), port);
 		if (state == EVTCHN_VIRQ)
 			v->virq_port[virq] = (uint16_t)port;
+		if (state == EVTCHN_SERVICE)
+			d->special[virq].port = (uint16_t)port;
 		rc = port;
 	}
 	spin_unlock(&d->event_lock);
@@ -187,6 +189,8 @@ int64_t evtchn_close(struct domain *d, uint32_t port)
 	if (e) {
 		if (e->state == EVTCHN_VIRQ)
 			d->vcpus[e->vcpu]->virq_port[e->virq] = 0;
+		if (e->state == EVTCHN_SERVICE)
+			d->special[e->virq].port = 0;
 		if (d->control_port == port)
 			d->control_port = 0;
 		*e = (struct evtchn){.state = EVTCHN_FREE};
@@ -209,6 +213,8 @@ int64_t evtchn_send(struct domain *d, uint32_t port)
 		rc = 0;
 	} else if (e && e->state == EVTCHN_UNBOUND) {
 		rc = 0; /* nobody at the other end: dropped */
+	} else if (e && e->state == EVTCHN_SERVICE) {
+		rc = 1 + e->virq;
 	}
 	spin_unlock(&d->event_lock);
 	return rc;
@@ -241,7 +247,7 @@ int64_t evtchn_bind_vcpu(struct domain *d, uint32_t port, uint32_t vcpu)
 	spin_lock(&d->event_lock);
 	e = evtchn_of(d, port);
 	/* A timer's or an IPI's channel belongs to its vCPU, as in Xen. */
-	if (e && e->state == EVTCHN_UNBOUND) {
+	if (e && (e->state == EVTCHN_UNBOUND || e->state == EVTCHN_SERVICE)) {
 		e->vcpu = (uint8_t)vcpu;
 		rc = 0;
 	}

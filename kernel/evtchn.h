@@ -8,11 +8,12 @@
 
 #include "kernel/domain.h"
 
-/* The new port, or -XEN_E*. */
+/* The new port, or -XEN_E*. virq: also the enum special_page of an EVTCHN_SERVICE. */
 int64_t evtchn_bind(struct domain *d, enum evtchn_state state, unsigned vcpu,
                     unsigned virq) must_check;
 /* 0 or -XEN_E*. */
 int64_t evtchn_close(struct domain *d, uint32_t port) must_check;
+/* 0; or 1 + the enum special_page whose other end, ours, is to look now; or -XEN_E*. */
 int64_t evtchn_send(struct domain *d, uint32_t port) must_check;
 int64_t evtchn_unmask(struct domain *d, uint32_t port) must_check;
 int64_t evtchn_bind_vcpu(struct domain *d, uint32_t port, uint32_t vcpu) must_check;

@@ -2,6 +2,7 @@
 /* event_channel_op. All its structures are made of 32-bit fields: one layout for all callers. */
 #include "kernel/evtchn.h"
 #include "kernel/hypercall.h"
+#include "kernel/string.h"
 
 /* Bind, and tell the port; the place for the answer is reserved first. */
 static int64_t hc_bind(struct hypercall *h, enum evtchn_state state, uint32_t vcpu, uint32_t virq,
@@ -43,17 +44,33 @@ static int64_t hc_bind_ipi(struct hypercall *h)
 	return hc_bind(h, EVTCHN_IPI, b.vcpu, 0, offsetof(struct evtchn_bind_ipi, port));
 }
 
-static uint32_t hc_status_code(enum evtchn_state state)
+/* All of the union is written: nothing of our stack goes out. */
+static void hc_status_fill(struct evtchn_status *s, const struct evtchn *e)
 {
-	switch (state) {
+	memset(&s->u, 0, sizeof(s->u));
+	s->vcpu = e->vcpu;
+	switch (e->state) {
 	case EVTCHN_FREE:
-		return EVTCHNSTAT_closed;
+		s->status = EVTCHNSTAT_closed;
+		break;
+	case EVTCHN_UNBOUND:
+		s->status = EVTCHNSTAT_unbound;
+		s->u.unbound.dom = e->remote_domain;
+		break;
+	case EVTCHN_INTERDOMAIN:
+		s->u.interdomain.port = e->remote_port;
+		s->u.interdomain.dom = e->remote_domain;
+		__attribute__((fallthrough));
+	case EVTCHN_SERVICE: /* with domain 0, as in Xen */
+		s->status = EVTCHNSTAT_interdomain;
+		break;
 	case EVTCHN_VIRQ:
-		return EVTCHNSTAT_virq;
+		s->status = EVTCHNSTAT_virq;
+		s->u.virq = e->virq;
+		break;
 	case EVTCHN_IPI:
-		return EVTCHNSTAT_ipi;
-	default:
-		return EVTCHNSTAT_unbound;
+		s->status = EVTCHNSTAT_ipi;
+		break;
 	}
 }
 
@@ -74,13 +91,19 @@ static int64_t hc_status(struct hypercall *h)
 		rc = hc_reserve(h, &out, 1, first, sizeof(s) - first);
 	if (rc)
 		return rc;
-	s.status = hc_status_code(e.state);
-	s.vcpu = e.vcpu;
-	s.u.interdomain.dom = 0;
-	s.u.interdomain.port = 0;
-	s.u.virq = e.virq;
+	hc_status_fill(&s, &e);
 	guest_copy_out(&out, &s.status, sizeof(s) - first);
 	return 0;
+}
+
+/* The guest rang at a door of ours. What is long goes on in the same call, made again. */
+static int64_t hc_send(struct hypercall *h, uint32_t port)
+{
+	int64_t rc = evtchn_send(h->d, port);
+
+	if (rc != 1 + SPECIAL_CONSOLE)
+		return rc < 0 ? rc : 0;
+	return console_ring_drain(h->d) ? HC_AGAIN : 0;
 }
 
 /* Operations whose structure is one port. */
@@ -95,7 +118,7 @@ static int64_t hc_port(struct hypercall *h)
 	case EVTCHNOP_close:
 		return evtchn_close(h->d, port);
 	case EVTCHNOP_send:
-		return evtchn_send(h->d, port);
+		return hc_send(h, port);
 	default:
 		return evtchn_unmask(h->d, port);
 	}

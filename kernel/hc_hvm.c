@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* hvm_op: the upcall's vector. vm_assist: the one switch of it that a PVH guest uses. */
+/* hvm_op: the upcall's vector, where our rings are. vm_assist: the one switch of it that a PVH
+ * guest uses. */
 #include "kernel/hypercall.h"
 
 #define CALLBACK_TYPE_VECTOR 2u
@@ -15,6 +16,26 @@ static int64_t hc_set_callback(struct hypercall *h, uint64_t value)
 	domain_latch_width(h->d, h->wide);
 	h->d->callback_param = value;
 	h->d->callback_vector = vector;
+	return 0;
+}
+
+static uint64_t hc_param(struct domain *d, uint32_t index)
+{
+	const struct special *console = &d->special[SPECIAL_CONSOLE];
+	const struct special *store = &d->special[SPECIAL_STORE];
+
+	switch (index) {
+	case HVM_PARAM_CALLBACK_IRQ:
+		return d->callback_param;
+	case HVM_PARAM_CONSOLE_PFN:
+		return console->page ? special_gfn(SPECIAL_CONSOLE).n : 0;
+	case HVM_PARAM_CONSOLE_EVTCHN:
+		return console->port;
+	case HVM_PARAM_STORE_PFN:
+		return store->page ? special_gfn(SPECIAL_STORE).n : 0;
+	case HVM_PARAM_STORE_EVTCHN:
+		return store->port;
+	}
 	return 0;
 }
 
@@ -39,7 +60,7 @@ int64_t hc_hvm_op(struct hypercall *h)
 	rc = hc_reserve(h, &out, 1, offsetof(struct xen_hvm_param, value), sizeof(p.value));
 	if (rc)
 		return rc;
-	p.value = p.index == HVM_PARAM_CALLBACK_IRQ ? h->d->callback_param : 0;
+	p.value = hc_param(h->d, p.index);
 	guest_copy_out(&out, &p.value, sizeof(p.value));
 	return 0;
 }

@@ -164,6 +164,11 @@ void log_guest(domid_t id, const char *name, const char *text)
 	text_format(line, sizeof(line), "(d%u %s) %s", id, name, text);
 	clean(line);
 	ring_line(line);
+	/* With the focus on it, the prompt is this guest's unfinished line: it is finished now. */
+	if (focus == id && prompt_shown) {
+		put("\r\x1b[K");
+		prompt_shown = false;
+	}
 	if (!focus || focus == id)
 		put_line(line);
 	log_unlock();

@@ -32,7 +32,7 @@ const struct verb monitor_verbs[] = {
      "shutdown fill", monitor_shutdown, 1, 2, false},
     {"destroy", "DOMAIN", "end a domain at once and free its memory",
      "destroy fill", monitor_destroy, 1, 1, false},
-    {"console", "DOMAIN [SECONDS]", "only that guest's lines, until Ctrl-]",
+    {"console", "DOMAIN [SECONDS]", "type to that guest and see its lines only, until Ctrl-]",
      "console fill", monitor_console, 1, 2, true},
     {"wait", "DOMAIN|all [SECONDS]", "until it has shut down",
      "wait all 60", monitor_wait, 1, 2, false},

@@ -7,6 +7,7 @@
 #define NS_PER_S  UINT64_C(1000000000)
 #define NS_PER_MS UINT64_C(1000000)
 
+#define CTRL_C       0x03
 #define CTRL_BRACKET 0x1d
 
 /* ---- info ---- */
@@ -140,13 +141,26 @@ bool monitor_dmesg(struct run *r)
 
 /* ---- console ---- */
 
-static bool console_end(const struct run *r, const char *why)
+static bool console_end(const char *why)
 {
-	(void)r;
+	log_prompt(NULL, 0);
 	log_focus(0);
 	if (why)
 		log_print("%s\n", why);
 	return true;
+}
+
+/* What is typed goes to the guest, Ctrl-C too; its unfinished line stands as the prompt. */
+static void console_turn(struct run *r, struct domain *d)
+{
+	char key = r->interrupted ? CTRL_C : (char)r->key, line[CONSOLE_LINE + 80];
+	size_t cursor;
+
+	if (r->interrupted || r->key >= 0)
+		console_ring_type(d, &key, 1);
+	r->interrupted = false;
+	cursor = console_partial(d, line, sizeof(line));
+	log_prompt(line, cursor);
 }
 
 /* at[0]: the domain's id; at[1]: when to end */
@@ -164,17 +178,18 @@ bool monitor_console(struct run *r)
 			return true;
 		r->at[0] = d->id;
 		r->at[1] = machine_ns() + seconds * NS_PER_S;
-		log_print("The lines of %s only; Ctrl-] ends this.\n", d->name);
+		log_print("The console of %s; Ctrl-] leaves it.\n", d->name);
 		log_focus(d->id);
 		return false;
 	}
 	d = domain_find((domid_t)r->at[0]);
 	if (!d || d->dying)
-		return console_end(r, "The domain is gone.");
+		return console_end("The domain is gone.");
 	if (d->shutdown != SHUTDOWN_NONE)
-		return console_end(r, "The domain has shut down.");
-	if (r->key == CTRL_BRACKET || r->interrupted || machine_ns() >= r->at[1])
-		return console_end(r, NULL);
+		return console_end("The domain has shut down.");
+	if (r->key == CTRL_BRACKET || machine_ns() >= r->at[1])
+		return console_end(NULL);
+	console_turn(r, d);
 	return false;
 }
 

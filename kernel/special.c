@@ -8,7 +8,7 @@
  */
 #include "arch/x86_64/guest/acpi_tables.h"
 #include "arch/x86_64/guest/pvh.h"
-#include "kernel/domain.h"
+#include "kernel/evtchn.h"
 #include "kernel/string.h"
 
 static const uint32_t special_place[SPECIAL_PAGES] = {
@@ -35,8 +35,13 @@ uint8_t *special_make(struct domain *d, enum special_page which)
 	if (mm_map_service(&d->space, special_gfn(which), p->frame) == MM_OK)
 		return p->page;
 	frame_free(p->frame, 0);
-	*p = (struct special){.page = NULL};
+	p->page = NULL;
 	return NULL;
+}
+
+bool special_make_ring(struct domain *d, enum special_page which)
+{
+	return special_make(d, which) && evtchn_bind(d, EVTCHN_SERVICE, 0, which) > 0;
 }
 
 bool special_make_acpi(struct domain *d)

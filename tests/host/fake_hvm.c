@@ -200,6 +200,7 @@ void fake_domain_free(struct domain *d)
 	while (!space_destroy_step(&d->space, 1024))
 		;
 	frame_free(d->shared_info_frame, 0);
+	special_free(d);
 	free(d);
 }
 

@@ -70,8 +70,67 @@ static void every_byte_is_escaped(void **state)
 {
 	struct domain *d = *state;
 
-	console_write(d, "a\0\x1b[2J\x7f\x80\xff\\\tb\r\n", 14);
-	assert_string_equal(heard, "(d3 web) a\\x00\\x1b[2J\\x7f\\x80\\xff\\x5c b\n");
+	console_write(d, "a\0\x1b(\x7f\x80\xff\\\tb\r\n", 12);
+	assert_string_equal(heard, "(d3 web) a\\x00\\x1b(\\x7f\\x80\\xff\\x5c b\n");
+}
+
+/* Within its unfinished line a guest may edit, as a shell does. Nothing of it moves the screen. */
+static void an_unfinished_line_is_edited(void **state)
+{
+	static const struct {
+		const char *said, *shown;
+	} rows[] = {
+	    {"abc\rX",               "Xbc"   },
+	    {"abc\b \b",             "ab "   },
+	    {"abc\b\x1b[K",          "ab"    },
+	    {"abc\b\x1b[J",          "ab"    },
+	    {"abc\x1b[2Dx",          "axc"   },
+	    {"abc\r\x1b[Cx",         "axc"   },
+	    {"abc\x1b[999Dx",        "xbc"   },
+	    {"abc\x1b[999Cx",        "abcx"  },
+	    {"abcd\r\x1b[2P",        "cd"    },
+	    {"abcd\r\x1b[99P",       ""      },
+	    {"ab\r\x1b[2@",          "  ab"  },
+	    {"\x1b[1;31mred\x1b[0m", "red"   },
+	    {"a\x1b[2Jb\x1b[6nc",    "abc"   },
+	    {"\b\b\b\b\ra\ab",       "ab"    },
+	    {"\x1b[?25lx",           "x"     },
+	    {"\x1b\x1b[Kx",          "\\x1bx"},
+	};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char expected[64];
+
+		fresh(state);
+		say(*state, rows[i].said);
+		assert_string_equal(heard, "");
+		say(*state, "\n");
+		snprintf(expected, sizeof(expected), "(d3 web) %s\n", rows[i].shown);
+		assert_string_equal(heard, expected);
+	}
+}
+
+/* A sequence that never ends does not swallow the rest; the end of a line ends it. */
+static void an_endless_sequence(void **state)
+{
+	say(*state, "\x1b[12\nsecond\n\x1b[;;;;;;;;;;;;;;;;;;;;;;;;x\n");
+	assert_non_null(strstr(heard, "(d3 web) \n(d3 web) second\n"));
+	assert_non_null(strstr(heard, ";x\n"));
+	heard_bytes = 0;
+	say(*state,
+	    "\x1b[99999999999999999999@\x1b[99999@\x1b[99999@x\n"); /* as long as a line can be */
+	for (char *line = strtok(heard, "\n"); line; line = strtok(NULL, "\n"))
+		assert_true(strlen(line) < 9 + CONSOLE_LINE);
+}
+
+/* What `console` shows of a line that is not finished: prefix, text, and where the cursor is. */
+static void a_partial_line(void **state)
+{
+	char text[CONSOLE_LINE + 80];
+
+	say(*state, "login: roo\b");
+	assert_int_equal(console_partial(*state, text, sizeof(text)), strlen("(d3 web) login: ro"));
+	assert_string_equal(text, "(d3 web) login: roo");
 }
 
 static void no_guest_forges_a_tag(void **state)
@@ -155,6 +214,11 @@ static void focus_shows_one_guest_and_tags(void **state)
 	log_focus(3);
 	say(d, "shown\n");
 	assert_non_null(strstr(heard, "shown"));
+	/* The prompt is its unfinished line then, and goes when the line is finished. */
+	log_prompt("(d3 web) he", 11);
+	heard_bytes = 0;
+	say(d, "hello\n");
+	assert_string_equal(heard, "\r\x1b[K(d3 web) hello\n");
 }
 
 /* A line of ours is one line, whatever text is in it. */
@@ -202,6 +266,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(lines_are_whole_and_prefixed, fresh),
 	    cmocka_unit_test_setup(every_byte_is_escaped, fresh),
+	    cmocka_unit_test_setup(an_unfinished_line_is_edited, fresh),
+	    cmocka_unit_test_setup(an_endless_sequence, fresh),
+	    cmocka_unit_test_setup(a_partial_line, fresh),
 	    cmocka_unit_test_setup(no_guest_forges_a_tag, fresh),
 	    cmocka_unit_test_setup(long_lines_are_cut_into_several, fresh),
 	    cmocka_unit_test_setup(a_flood_is_limited, fresh),

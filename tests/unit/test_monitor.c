@@ -223,12 +223,19 @@ static void console_of_one_guest(void **state)
 {
 	(void)state;
 	type("console web\r");
+	assert_heard("(d1 web) login: ");
 	log_guest(1, "web", "shown");
 	log_guest(2, "db", "hidden");
 	assert_heard("(d1 web) shown");
 	assert_not_heard("hidden");
 	assert_not_heard("done");
+	/* Keys go to the guest, Ctrl-C as well; its unfinished line is the prompt. */
+	typed_to_guest[0] = '\0';
 	type("x");
+	turns(1);
+	type("\x03");
+	turns(1);
+	assert_string_equal(typed_to_guest, "x\x03");
 	assert_not_heard("done");
 	type("\x1d");
 	assert_heard("@quire done status=0 command=console");
