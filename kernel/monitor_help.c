@@ -44,7 +44,7 @@ const struct verb monitor_verbs[] = {
      "settle", monitor_settle, 0, 0, false},
     {"map", "DOMAIN", "its guest frames and the machine frames behind them",
      "map fill", monitor_map, 1, 1, false},
-    {"audit", "[--json]", "check the eleven invariants on the stopped machine",
+    {"audit", "[--json]", "check the twelve invariants on the stopped machine",
      "audit", monitor_audit, 0, 0, false},
     {"dmesg", "", "the log, with the time of each line",
      "dmesg", monitor_dmesg, 0, 0, false},

@@ -43,7 +43,7 @@ struct figure {
 };
 
 /* KSM's names where KSM has the thing (Documentation/admin-guide/mm/ksm.rst). */
-#define FIGURES 25
+#define FIGURES 26
 static unsigned figures(struct figure f[FIGURES])
 {
 	const struct mm_stats *m = &instant.mm;
@@ -54,6 +54,7 @@ static unsigned figures(struct figure f[FIGURES])
 	    {"pages_volatile",      m->pages_volatile                      },
 	    {"full_scans",          m->full_scans                          },
 	    {"pages_scanned",       m->pages_scanned                       },
+	    {"pages_passed",        m->pages_passed                        },
 	    {"pages_zero",          m->pages_zero                          },
 	    {"pages_ones",          m->pages_ones                          },
 	    {"pages_untouched",     m->pages_untouched                     },
@@ -335,9 +336,10 @@ static void settle_print(void)
 	const struct mm_stats *b = &settling.before;
 
 	log_tag("scan settled pages_saved=%lu pages_shared=%lu full_scans=%lu freed=%lu "
-	        "scanned=%lu fingerprinted=%lu compared=%lu cycles=%lu",
+	        "scanned=%lu passed=%lu fingerprinted=%lu compared=%lu cycles=%lu",
 	        m.pages_saved, m.pages_shared, m.full_scans, m.merges - b->merges,
-	        m.pages_scanned - b->pages_scanned, m.pages_fingerprinted - b->pages_fingerprinted,
+	        m.pages_scanned - b->pages_scanned, m.pages_passed - b->pages_passed,
+	        m.pages_fingerprinted - b->pages_fingerprinted,
 	        m.pages_compared - b->pages_compared, settling.cycles);
 }
 

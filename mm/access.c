@@ -29,7 +29,7 @@ static enum mm_status access_write_page(struct space *s, gfn_t gfn, unsigned at,
 	if (st != MM_OK)
 		return st == MM_NOMEM ? MM_NOMEM : MM_NORAM;
 	__builtin_memcpy((uint8_t *)env_frame(mfn) + at, src, bytes);
-	p2m_mark_dirty(mfn); /* our writes set no dirty bit */
+	p2m_mark_dirty(s, gfn, mfn); /* our writes set no dirty bit */
 	return MM_OK;
 }
 

@@ -13,7 +13,7 @@
 #include "mm/buddy.h"
 #include "mm/fund.h"
 #include "mm/hash.h"
-#include "mm/p2m.h"
+#include "mm/quiet.h"
 #include "mm/ranges.h"
 
 struct audit {
@@ -27,6 +27,7 @@ struct audit {
 	uint64_t alone;           /* its shared mappings with a count of one */
 	uint64_t touched;         /* its pages of promised RAM that are not untouched */
 	uint64_t tables;          /* its page tables in the tree */
+	bool marks;               /* what mm/quiet.c knows can be checked: no hint got lost */
 };
 
 /* ---- sentences ---- */
@@ -232,8 +233,45 @@ static void audit_counters(struct audit *a)
 	              a->s->held, seen->private_pages);
 }
 
-/* The tree's own tables, from the root down. */
-static void audit_tables(struct audit *a, mfn_t table, unsigned level)
+/* ---- what is known of a region as a whole (mm/quiet.c) ---- */
+
+/* A private page that is not dirty in its leaf. */
+static void audit_known(struct audit *a, gfn_t gfn, mfn_t mfn)
+{
+	const struct frame *f = frame_at(mfn);
+	bool hint = frame_flag(f, FRAME_INDEXED) && !frame_flag(f, FRAME_STALE);
+
+	CHECK(a, hint || frame_flag(f, FRAME_PINNED),
+	      "invariant 12: domain #, guest frame # is to be read, but its region is passed over",
+	      a->s->domid, gfn.n);
+}
+
+static void audit_region(struct audit *a, uint64_t over, gfn_t first)
+{
+	const struct pte_format *f = mm.format;
+	bool large = f->kind(over, 2) == PTE_LEAF;
+	const uint64_t *e = large ? NULL : env_frame(f->frame(over, 2));
+
+	if (quiet_mark_of(over) < QUIET_KNOWN || (large && over & f->dirty_mask))
+		return;
+	for (unsigned i = 0; i < LARGE_PAGES; i++) {
+		uint64_t v = large ? over : p2m_entry_get(&e[i]);
+		gfn_t gfn = GFN(first.n + i);
+
+		if (p2m_type_of(a->s, gfn, v, large ? 2 : 1) != P2M_PRIVATE)
+			continue;
+		if (!(v & f->dirty_mask))
+			audit_known(a, gfn, pte_frame(v, large ? 2 : 1, gfn));
+		else
+			CHECK(a, !quiet_as_a_whole(over),
+			      "invariant 12: domain #, guest frame # is dirty, but its region is "
+			      "passed over",
+			      a->s->domid, gfn.n);
+	}
+}
+
+/* The tree's own tables, from the root down; this one's first entry is that of gfn. */
+static void audit_tables(struct audit *a, mfn_t table, unsigned level, gfn_t gfn)
 {
 	const uint64_t *e = env_frame(table);
 	struct frame *f = frame_at(table);
@@ -242,9 +280,16 @@ static void audit_tables(struct audit *a, mfn_t table, unsigned level)
 	      "invariant 8: domain # walks frame # as a page table, which is none of its (kind #)",
 	      a->s->domid, table.n, frame_kind(f));
 	a->tables++;
-	for (unsigned i = 0; level > 1 && i < LARGE_PAGES; i++)
-		if (pte_kind(p2m_entry_get(&e[i]), level) == PTE_TABLE)
-			audit_tables(a, mm.format->frame(p2m_entry_get(&e[i]), level), level - 1);
+	for (unsigned i = 0; level > 1 && i < LARGE_PAGES; i++) {
+		uint64_t v = p2m_entry_get(&e[i]);
+		enum pte_kind kind = pte_kind(v, level);
+		gfn_t first = GFN(gfn.n + ((uint64_t)i << 9 * (level - 1)));
+
+		if (kind == PTE_TABLE)
+			audit_tables(a, mm.format->frame(v, level), level - 1, first);
+		if (level == 2 && a->marks && (kind == PTE_TABLE || kind == PTE_LEAF))
+			audit_region(a, v, first);
+	}
 }
 
 static void audit_space(struct audit *a, struct space *s)
@@ -260,7 +305,7 @@ static void audit_space(struct audit *a, struct space *s)
 	audit_each(s, audit_entry, a);
 	if (!s->dying) /* one that is being taken down has no RAM any more, but its config */
 		audit_counters(a);
-	audit_tables(a, s->root, mm.format->levels);
+	audit_tables(a, s->root, mm.format->levels, GFN(0));
 	audit_counter(a, "invariant 7: domain # counts # table frames, a walk finds #",
 	              s->stats.table_frames, a->tables + s->table_pool_pages);
 	a->shared_mappings += a->seen.shared_mappings;
@@ -359,7 +404,7 @@ static void audit_sharing(struct audit *a)
 
 struct audit_report mm_audit(void)
 {
-	struct audit a = {0};
+	struct audit a = {.marks = index_stats().hints_dropped == 0};
 
 	for (domid_t d = 1; d < MM_MAX_SPACES; d++)
 		if (space_find(d))

@@ -18,6 +18,7 @@
 #include "mm/large.h"
 #include "mm/p2m_table.h"
 #include "mm/pin.h"
+#include "mm/quiet.h"
 
 void balloon_unmap(struct space *s, gfn_t gfn, uint64_t *e, uint64_t value, struct deferred *d)
 {
@@ -242,6 +243,7 @@ static bool balloon_in_one(struct space *s, struct p2m_cursor *c, gfn_t gfn, str
 		env_page_zero(env_frame(f.mfn));
 	s->stats.ballooned -= p2m_entry_get(e) != 0;
 	p2m_entry_set(e, mm.format->leaf(f.mfn, 1, PTE_R | PTE_W | PTE_X, 0));
+	quiet_doubt(s, gfn);
 	return true;
 }
 

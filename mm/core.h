@@ -19,7 +19,8 @@ struct mm_counters {
 	_Atomic uint64_t flushes; /* flush_begin calls */
 
 	/* scan.c, merge.c (hints are counted in index_stats) */
-	_Atomic uint64_t full_scans, pages_scanned, pages_fingerprinted, pages_compared;
+	_Atomic uint64_t full_scans, pages_scanned, pages_passed, pages_fingerprinted,
+	    pages_compared;
 	_Atomic uint64_t bytes_read;
 	_Atomic uint64_t merges, merges_given_up;
 	_Atomic uint64_t pages_volatile; /* as of the last pass */

@@ -23,6 +23,7 @@
 #include "mm/flush.h"
 #include "mm/fund.h"
 #include "mm/populate.h"
+#include "mm/quiet.h"
 
 /* A walk of guest page tables wrote here: keep the page out of merging, longer each time. */
 static void cow_mark_guest_table(mfn_t mfn, unsigned old_age)
@@ -134,6 +135,7 @@ static enum mm_status cow_leaf(struct space *s, gfn_t gfn, struct p2m_slot p, bo
 	if (mm.format->access(v) & PTE_W)
 		return MM_OK;
 	ASSERT(p.level == 1); /* large leaves are always writable */
+	quiet_doubt(s, gfn);
 	sw = mm.format->sw(v);
 	if (sw & PTE_SW_SHARED)
 		return cow_break(s, gfn, p.entry, guest_walk, out);

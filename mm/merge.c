@@ -50,7 +50,7 @@
 #include "mm/deferred.h"
 #include "mm/flush.h"
 #include "mm/hash.h"
-#include "mm/p2m.h"
+#include "mm/quiet.h"
 
 enum merge_result {
 	MERGE_DONE,
@@ -141,6 +141,7 @@ static struct merge_entry *merge_push(struct space *s, struct merge_page page)
 	merge_deferred(s);
 	if (!merge_protect(&e.page)) {
 		counter_add(&mm.count.merges_given_up, 1);
+		quiet_doubt(s, page.gfn);
 		return NULL;
 	}
 	batch.entry[batch.n] = e;
@@ -189,6 +190,7 @@ static void merge_protect_partner(struct merge_entry *e)
 
 		if (frame_kind(f) == FRAME_PRIVATE && frame_owner(f) == s->domid)
 			index_remove(p->mfn);
+		quiet_doubt(s, p->gfn);
 		p->space = NULL;
 	}
 	p2m_unlock(s);

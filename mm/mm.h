@@ -48,9 +48,9 @@ void mm_set_large_nx(bool on);
 /* ---- scanning ---- */
 
 /*
- * Do one slice of the scan: at most `pages` pages looked at. Returns pages
- * looked at; 0 if there is nothing to do now. Any CPU may call; one at a time
- * works, the others get 0 at once.
+ * Do one slice of the scan: at most `pages` pages looked at; a quiet region passed over
+ * as a whole counts as one. Returns how many it came to; 0 if there is nothing to do
+ * now. Any CPU may call; one at a time works, the others get 0 at once.
  */
 uint64_t scan_slice(uint64_t pages);
 
@@ -74,6 +74,7 @@ struct mm_stats {
 
 	/* monotonic */
 	uint64_t full_scans, pages_scanned, pages_fingerprinted, pages_compared;
+	uint64_t pages_passed; /* passed over: not looked at, as their region was quiet */
 	uint64_t bytes_read;
 	uint64_t merges, merges_given_up, breaks, take_overs, flushes, hints_dropped;
 	uint64_t waits;
@@ -101,7 +102,7 @@ struct audit_report {
 	char first[160]; /* the first failure, as a sentence; "" if none */
 };
 
-/* Check the eleven invariants. No vCPU may run, no other CPU may be in mm/. */
+/* Check the invariants of docs/invariants.md. No vCPU may run, no other CPU may be in mm/. */
 struct audit_report mm_audit(void);
 
 #endif

@@ -52,6 +52,21 @@ struct p2m_slot p2m_find(struct space *s, gfn_t gfn)
 	return p;
 }
 
+uint64_t *p2m_find_over(struct space *s, gfn_t gfn)
+{
+	const struct pte_format *f = mm.format;
+	mfn_t table = s->root;
+
+	for (unsigned level = f->levels; level > 2; level--) {
+		uint64_t v = p2m_entry_get(p2m_entry_in(table, gfn, level));
+
+		if (f->kind(v, level) != PTE_TABLE)
+			return NULL;
+		table = f->frame(v, level);
+	}
+	return p2m_entry_in(table, gfn, 2);
+}
+
 /* Whether there is something at, or below, this entry. */
 static bool p2m_leads_on(uint64_t v, unsigned level)
 {

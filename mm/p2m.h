@@ -49,6 +49,25 @@ static inline uint64_t *p2m_at(struct space *s, struct p2m_cursor *c, gfn_t gfn)
 	return &c->table[gfn.n % LARGE_PAGES];
 }
 
+/* The level-2 entry over gfn, whatever it says, or NULL if no level-2 table is there. */
+uint64_t *p2m_find_over(struct space *s, gfn_t gfn);
+
+/* The same, by a cursor. */
+static inline uint64_t *p2m_over(struct space *s, struct p2m_cursor *c, gfn_t gfn)
+{
+	uint64_t i = gfn.n / LARGE_PAGES;
+
+	if (!c->upper || c->upper_index != i / LARGE_PAGES) {
+		uint64_t *e = p2m_find_over(s, gfn);
+
+		if (!e)
+			return NULL;
+		c->upper = e - i % LARGE_PAGES;
+		c->upper_index = i / LARGE_PAGES;
+	}
+	return &c->upper[i % LARGE_PAGES];
+}
+
 /* p2m_next of mm/space.h with the lock held already. For slices: remember a
  * gfn, not a pointer, between two holds of the lock. */
 gfn_t p2m_next_locked(struct space *s, gfn_t from);
@@ -160,9 +179,9 @@ void p2m_switch(struct space *s, gfn_t gfn, mfn_t survivor, struct deferred *d);
 uint64_t p2m_harvest(struct space *s, gfn_t first, uint64_t pages);
 
 /*
- * A write by the hypervisor, which sets no dirty bit: the frame becomes STALE and a
- * private one leaves the index.
+ * A write by the hypervisor to gfn, which maps mfn; it sets no dirty bit: the frame becomes
+ * STALE and a private one leaves the index.
  */
-void p2m_mark_dirty(mfn_t mfn);
+void p2m_mark_dirty(struct space *s, gfn_t gfn, mfn_t mfn);
 
 #endif

@@ -9,7 +9,7 @@
  * and the harvest of dirty bits. The p2m lock is held throughout; the flushes
  * between the steps are the caller's (mm/merge.c).
  */
-#include "mm/p2m.h"
+#include "mm/quiet.h"
 #include "mm/fund.h"
 
 /* The small leaf of gfn, or NULL. A merge asks several times for the same one. */
@@ -61,10 +61,13 @@ void p2m_protect_leaf(uint64_t *e)
 bool p2m_protect(struct space *s, gfn_t gfn)
 {
 	uint64_t *e = leaf_small(s, gfn);
+	mfn_t mfn = leaf_mergeable(s, e);
 
-	if (!mfn_valid(leaf_mergeable(s, e)))
+	if (!mfn_valid(mfn))
 		return false;
 	p2m_protect_leaf(e);
+	if (frame_flag(frame_at(mfn), FRAME_STALE))
+		quiet_doubt(s, gfn);
 	return true;
 }
 
@@ -83,8 +86,10 @@ void p2m_unprotect(struct space *s, gfn_t gfn)
 	if (!e)
 		return;
 	v = p2m_entry_get(e);
-	if (leaf_is_private(v) && mm.format->sw(v) & PTE_SW_PROTECTED)
+	if (leaf_is_private(v) && mm.format->sw(v) & PTE_SW_PROTECTED) {
 		p2m_allow_write(e);
+		quiet_doubt(s, gfn);
+	}
 }
 
 void p2m_allow_write(uint64_t *e)
@@ -158,10 +163,11 @@ void p2m_switch(struct space *s, gfn_t gfn, mfn_t survivor, struct deferred *d)
 
 /* ---- dirty bits ---- */
 
-void p2m_mark_dirty(mfn_t mfn)
+void p2m_mark_dirty(struct space *s, gfn_t gfn, mfn_t mfn)
 {
 	struct frame *f = frame_at(mfn);
 
+	quiet_doubt(s, gfn);
 	frame_set_flag(f, FRAME_STALE);
 	if (frame_kind(f) == FRAME_PRIVATE && frame_flag(f, FRAME_INDEXED))
 		index_remove(mfn);
@@ -196,7 +202,7 @@ static bool harvest_leaf(uint64_t *e, unsigned level)
 
 uint64_t p2m_harvest(struct space *s, gfn_t first, uint64_t pages)
 {
-	uint64_t end = min_u64(first.n + pages, GFN_LIMIT), dirty = 0;
+	uint64_t end = min_u64(first.n + pages, GFN_LIMIT), dirty = 0, before;
 	gfn_t gfn = first;
 
 	while (gfn.n < end) {
@@ -207,13 +213,14 @@ uint64_t p2m_harvest(struct space *s, gfn_t first, uint64_t pages)
 			gfn = p2m_next_locked(s, gfn);
 			continue;
 		}
-		if (p.level > 1) {
+		before = dirty;
+		if (p.level > 1)
 			dirty += harvest_leaf(p.entry, p.level);
-			gfn.n = stop;
-			continue;
-		}
-		for (; gfn.n < min_u64(stop, end); gfn.n++)
+		for (gfn_t g = gfn; p.level == 1 && g.n < min_u64(stop, end); g.n++)
 			dirty += harvest_leaf(p.entry++, 1);
+		if (dirty != before)
+			quiet_doubt(s, gfn);
+		gfn.n = stop;
 	}
 	return dirty;
 }

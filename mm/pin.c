@@ -36,7 +36,7 @@ static enum mm_status pin_locked(struct space *s, gfn_t gfn, mfn_t *mfn)
 	st = cow_writable(s, gfn, false, mfn);
 	if (st != MM_OK)
 		return st == MM_NOMEM ? MM_NOMEM : MM_NORAM;
-	p2m_mark_dirty(*mfn);
+	p2m_mark_dirty(s, gfn, *mfn);
 	frame_set_flag(frame_at(*mfn), FRAME_PINNED);
 	p->gfn = gfn;
 	if (p->count++ == 0)
@@ -67,7 +67,7 @@ void mm_unpin(struct space *s, gfn_t gfn)
 	ASSERT(p);
 	mfn = p2m_lookup_locked(s, gfn).mfn;
 	ASSERT(mfn_valid(mfn) && frame_flag(frame_at(mfn), FRAME_PINNED));
-	p2m_mark_dirty(mfn);
+	p2m_mark_dirty(s, gfn, mfn);
 	if (--p->count == 0) {
 		frame_clear_flag(frame_at(mfn), FRAME_PINNED);
 		s->stats.pinned--;

@@ -7,6 +7,7 @@
 #include "mm/populate.h"
 #include "mm/flush.h"
 #include "mm/fund.h"
+#include "mm/quiet.h"
 
 #define PTE_RWX (PTE_R | PTE_W | PTE_X)
 
@@ -33,6 +34,7 @@ enum mm_status populate_page(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *out
 	} else {
 		p2m_entry_set(e, mm.format->leaf(mfn, 1, PTE_RWX, 0));
 	}
+	quiet_doubt(s, gfn);
 	s->stats.untouched--;
 	s->stats.private_pages++;
 	s->stats.populates++;

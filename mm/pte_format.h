@@ -44,9 +44,17 @@ struct pte_format {
 	const char *name;
 	unsigned levels; /* of tables, root included; 4 for EPT and NPT */
 
-	/* Bits of a leaf that the CPU sets; 0 where it has no such flags. */
+	/* Bits that the CPU sets, dirty in a leaf, accessed in every entry that a walk uses; 0
+	 * where it has no such flags. */
 	uint64_t accessed_mask;
 	uint64_t dirty_mask;
+
+	/* Of a present entry: the frame's address, and of a leaf, or soft: the software bits. */
+	uint64_t address_mask, sw_mask;
+
+	/* Two bits of an entry at level 2, leaf or not, that no CPU looks at: what is known of the
+	 * 2 MiB below (mm/quiet.h). 0 where there are no accessed and dirty flags. */
+	uint64_t known_mask, calm_mask;
 
 	/* An entry that points at a table, giving all rights to what is below. */
 	uint64_t (*table)(mfn_t table);

@@ -43,29 +43,9 @@
  */
 #include "mm/scan.h"
 #include "mm/flush.h"
-#include "mm/hash.h"
 #include "mm/merge.h"
-#include "mm/p2m.h"
-
-#define SCAN_CHUNK 64u /* pages noted at a time */
-
-struct scan_page {
-	gfn_t gfn;
-	mfn_t mfn;
-	struct hash_sum sum;
-};
-
-/* One slice: a stretch of one or more spaces. */
-struct scan_slice {
-	uint64_t budget, looked, leaves, written, merged;
-	struct space *space;
-	gfn_t gfn;       /* next to look at */
-	bool end;        /* the space has nothing more */
-	bool owes_flush; /* D bits of space were cleared */
-	unsigned n;      /* pages noted */
-	struct p2m_cursor at;
-	struct hash_group keys;
-};
+#include "mm/quiet.h"
+#include "mm/scan_walk.h"
 
 /* Guarded by the scan lock. */
 static struct {
@@ -75,7 +55,8 @@ static struct {
 	uint64_t pass_began;
 	unsigned settle_passes;
 	uint64_t settle_seen; /* full_scans, when settling last looked */
-	uint64_t dice;
+	uint64_t dropped;     /* hints, as of the last slice */
+	unsigned distrust;    /* for so many pass ends the marks of mm/quiet.h are not trusted */
 	struct scan_slice slice;
 	struct scan_page page[SCAN_CHUNK]; /* what the slice has noted */
 } scan;
@@ -85,175 +66,9 @@ void scan_init(void)
 	scan.policy = scan_policies[0];
 	scan.cursor = (struct scan_cursor){0};
 	scan.pass = scan.last = (struct scan_pass){0};
-	scan.dice = env_random() | 1;
-}
-
-/* ---- step 1: walk ---- */
-
-/* A chance of 1 in 2^age; a cheap generator is good enough for a back-off. */
-static bool scan_dice(unsigned age)
-{
-	scan.dice ^= scan.dice << 13;
-	scan.dice ^= scan.dice >> 7;
-	scan.dice ^= scan.dice << 17;
-	return !(scan.dice >> 16 & (BIT(age) - 1));
-}
-
-static void scan_written(struct scan_slice *w, mfn_t mfn)
-{
-	struct frame *f = frame_at(mfn);
-
-	frame_set_flag(f, FRAME_STALE);
-	index_drop_stale(mfn);
-	scan.policy->written(f);
-	w->written++;
-}
-
-/* The frame of a private leaf whose D bit is clear: note it if it is to be read. */
-static void scan_clean(struct scan_slice *w, gfn_t gfn, mfn_t mfn)
-{
-	struct frame *f = frame_at(mfn);
-	unsigned bits = atomic_load_explicit(&f->bits, memory_order_relaxed);
-
-	if ((bits & (FRAME_INDEXED | FRAME_STALE)) == FRAME_INDEXED && mm.format->dirty_mask)
-		return; /* in the index, and unchanged: the common case */
-	if ((bits & 15u) != FRAME_PRIVATE || (bits & FRAME_PINNED))
-		return;
-	if (bits & FRAME_GUEST_TABLE) {
-		if (!scan_dice(frame_age(f)))
-			return;
-		frame_clear_flag(f, FRAME_GUEST_TABLE);
-	}
-	if (!scan.policy->quiet(f))
-		return;
-	if (mm.format->dirty_mask)
-		index_remove(mfn); /* its fingerprint is of an older content */
-	frame_clear_flag(f, FRAME_STALE);
-	scan.page[w->n++] = (struct scan_page){.gfn = gfn, .mfn = mfn};
-}
-
-/* Whether a leaf maps a private page of its guest. */
-static bool scan_is_private(uint64_t e, unsigned level)
-{
-	return e && pte_kind(e, level) == PTE_LEAF &&
-	       !(mm.format->sw(e) & (PTE_SW_SHARED | PTE_SW_UNTOUCHED | PTE_SW_FOREIGN));
-}
-
-/* Clear the D bit; returns whether it was set. */
-static bool scan_test_and_clear(struct scan_slice *w, uint64_t *entry)
-{
-	uint64_t e = p2m_entry_get(entry);
-
-	if (!(e & mm.format->dirty_mask))
-		return false;
-	while (!p2m_entry_cas(entry, &e, e & ~mm.format->dirty_mask))
-		;
-	w->owes_flush = true;
-	return true;
-}
-
-/*
- * Most pages are private, in the index and unchanged: told from one look at the entry
- * and one at the frame record. (A soft entry has no address: that is frame 0, which is
- * never private. Foreign leaves are left to scan_is_private: they may have no record.)
- */
-static inline bool scan_is_known(uint64_t e)
-{
-	const uint16_t mask = 15u | FRAME_INDEXED | FRAME_STALE;
-	uint16_t bits;
-
-	if (e & mm.format->dirty_mask || !mm.format->dirty_mask || mm.format->sw(e))
-		return false;
-	bits = atomic_load_explicit(&frame_at(mm.format->frame(e, 1))->bits, memory_order_relaxed);
-	return (bits & mask) == (FRAME_PRIVATE | FRAME_INDEXED);
-}
-
-static inline void scan_small(struct scan_slice *w, uint64_t *entry)
-{
-	uint64_t e = p2m_entry_get(entry);
-
-	if (e) {
-		w->leaves++;
-		if (!scan_is_known(e) && scan_is_private(e, 1)) {
-			mfn_t mfn = mm.format->frame(e, 1);
-
-			if (scan_test_and_clear(w, entry))
-				scan_written(w, mfn);
-			else
-				scan_clean(w, w->gfn, mfn);
-		}
-	}
-	w->looked++;
-	w->budget--;
-	w->gfn.n++;
-}
-
-/* A large leaf that was written: all its pages were, for all we know. */
-static void scan_large_written(struct scan_slice *w, uint64_t *entry)
-{
-	uint64_t left = LARGE_PAGES - w->gfn.n % LARGE_PAGES;
-
-	if (left == LARGE_PAGES) {
-		mfn_t first = mm.format->frame(p2m_entry_get(entry), 2);
-
-		(void)scan_test_and_clear(w, entry);
-		for (unsigned i = 0; i < LARGE_PAGES; i++)
-			scan_written(w, MFN(first.n + i));
-	} else {
-		w->written += left; /* in the middle: the next pass sees D at the beginning */
-	}
-	w->looked += left;
-	w->leaves += left;
-	w->budget -= min_u64(w->budget, left);
-	w->gfn.n += left;
-}
-
-static void scan_large(struct scan_slice *w, uint64_t *entry)
-{
-	uint64_t e = p2m_entry_get(entry);
-	uint64_t end = align_down(w->gfn.n, LARGE_PAGES) + LARGE_PAGES;
-
-	if (!scan_is_private(e, 2)) {
-		w->gfn.n = end;
-		return;
-	}
-	if (e & mm.format->dirty_mask) {
-		scan_large_written(w, entry);
-		return;
-	}
-	for (; w->gfn.n < end && w->budget && w->n < SCAN_CHUNK; w->gfn.n++) {
-		scan_clean(w, w->gfn, pte_frame(e, 2, w->gfn));
-		w->looked++;
-		w->leaves++;
-		w->budget--;
-	}
-}
-
-/* Look at pages until the budget or the chunk is used up, or the space ends. */
-static void scan_walk(struct scan_slice *w)
-{
-	struct space *s = w->space;
-
-	w->n = 0;
-	w->at = (struct p2m_cursor){0};
-	p2m_lock(s);
-	w->end = s->dying;
-	while (!w->end && w->budget && w->n < SCAN_CHUNK) {
-		uint64_t *entry = p2m_at(s, &w->at, w->gfn);
-		gfn_t next;
-
-		if (entry) {
-			scan_small(w, entry);
-			continue;
-		}
-		next = p2m_next_locked(s, w->gfn);
-		if (next.n >= GFN_LIMIT)
-			w->end = true;
-		else if (gfn_eq(next, w->gfn))
-			scan_large(w, p2m_find(s, next).entry);
-		w->gfn = next.n > w->gfn.n ? next : w->gfn;
-	}
-	p2m_unlock(s);
+	scan.dropped = 0;
+	scan.distrust = 0;
+	scan_walk_init();
 }
 
 /* ---- step 2: read ---- */
@@ -331,8 +146,10 @@ static void scan_place(struct scan_slice *w, const struct scan_page *p)
 	const struct index_match *match;
 	struct index_found found;
 
-	if (!scan_unchanged(w, p))
+	if (!scan_unchanged(w, p)) {
+		quiet_doubt(w->space, p->gfn);
 		return;
+	}
 	if (!mm.format->dirty_mask && !scan_same_as_last(w, p->mfn, page.fingerprint))
 		return;
 	if (hash_may_be_zero(p->sum) || hash_may_be_ones(p->sum)) {
@@ -344,8 +161,8 @@ static void scan_place(struct scan_slice *w, const struct scan_page *p)
 	match = scan_choose(&found, p);
 	if (match)
 		merge_add(w->space, page, *match);
-	else
-		index_insert_hint(p->mfn, page.fingerprint, group);
+	else if (!index_insert_hint(p->mfn, page.fingerprint, group))
+		quiet_doubt(w->space, p->gfn);
 }
 
 static void scan_place_all(struct scan_slice *w)
@@ -399,6 +216,7 @@ static void scan_pass_end(void)
 	scan.pass.cycles = now - scan.pass_began;
 	atomic_store(&mm.count.pages_volatile, scan.pass.written);
 	counter_add(&mm.count.full_scans, 1);
+	scan.distrust -= scan.distrust > 0;
 	scan.last = scan.pass;
 	scan.pass = (struct scan_pass){0};
 	scan.cursor = (struct scan_cursor){0};
@@ -407,20 +225,36 @@ static void scan_pass_end(void)
 static void scan_account(const struct scan_slice *w, uint64_t began, uint64_t inserted)
 {
 	counter_add(&mm.count.pages_scanned, w->leaves);
+	counter_add(&mm.count.pages_passed, w->passed);
 	scan.pass.looked += w->looked;
 	scan.pass.written += w->written;
 	scan.pass.placed += w->merged + index_stats().hints_inserted - inserted;
 	scan.pass.busy += env_cycles() - began;
 }
 
-/* Look at up to `pages` pages from the cursor on, to the end of the pass at most. */
+/*
+ * Whether the marks of quiet regions may be trusted. Not if the index has dropped a hint: it may
+ * have been anybody's. Then what is left of this pass, and the next, look at everything.
+ */
+static bool scan_trust(uint64_t dropped)
+{
+	if (dropped != scan.dropped)
+		scan.distrust = 2;
+	scan.dropped = dropped;
+	return !scan.distrust;
+}
+
+/* Look at up to `pages` pages from the cursor on, to the end of the pass at most; returns how
+ * much of that was used up. */
 static uint64_t scan_run(uint64_t pages)
 {
 	struct scan_slice *w = &scan.slice;
 	struct space *s = NULL;
-	uint64_t began = env_cycles(), inserted = index_stats().hints_inserted;
+	struct index_stats before = index_stats();
+	uint64_t began = env_cycles();
 
-	*w = (struct scan_slice){.budget = pages};
+	*w = (struct scan_slice){.policy = scan.policy, .budget = pages, .page = scan.page};
+	w->trust = scan_trust(before.hints_dropped);
 	if (!scan.cursor.domid)
 		scan.pass_began = began;
 	while (w->budget && (s = scan_space(&scan.cursor))) {
@@ -434,22 +268,22 @@ static uint64_t scan_run(uint64_t pages)
 		}
 	}
 	w->merged += merge_commit();
-	scan_account(w, began, inserted);
+	scan_account(w, began, before.hints_inserted);
 	if (!scan_space(&scan.cursor))
 		scan_pass_end();
-	return w->looked;
+	return pages - w->budget;
 }
 
 uint64_t scan_slice(uint64_t pages)
 {
-	uint64_t looked = 0;
+	uint64_t used = 0;
 
 	if (!lock_try(&mm.scan_lock, LOCK_SCAN))
 		return 0;
 	if (scan.policy->next(&scan.cursor, &scan.last))
-		looked = scan_run(pages);
+		used = scan_run(pages);
 	lock_drop(&mm.scan_lock, LOCK_SCAN);
-	return looked;
+	return used;
 }
 
 /* ---- settling ---- */
@@ -508,6 +342,7 @@ bool scan_set_policy(const char *name)
 			continue;
 		lock_take(&mm.scan_lock, LOCK_SCAN);
 		scan.policy = scan_policies[i];
+		scan.distrust = 2; /* it may want to look at what the last one left alone */
 		lock_drop(&mm.scan_lock, LOCK_SCAN);
 		return true;
 	}

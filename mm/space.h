@@ -63,10 +63,12 @@ struct space_pin {
 	uint32_t count;
 };
 
-/* A remembered level-1 table of the p2m, for work on neighbouring gfns (mm/p2m.h). */
+/* Remembered tables of the p2m, for work on neighbouring gfns (mm/p2m.h). */
 struct p2m_cursor {
-	uint64_t *table;
-	uint64_t index; /* gfn / 512 */
+	uint64_t *table;      /* of level 1 */
+	uint64_t index;       /* gfn / 512 */
+	uint64_t *upper;      /* of level 2 */
+	uint64_t upper_index; /* gfn / 512^2 */
 };
 
 struct space {

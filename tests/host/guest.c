@@ -6,6 +6,7 @@
 #include "tests/host/guest.h"
 
 #define TLB_ENTRIES 64u
+#define PSC_ENTRIES 8u
 
 struct tlb_entry {
 	struct space *s;
@@ -13,9 +14,18 @@ struct tlb_entry {
 	bool write, dirty, valid;
 };
 
+/* A level-1 table that a walk has found: the next walk there begins with it. */
+struct psc_entry {
+	struct space *s;
+	uint64_t region; /* gfn / 512 */
+	mfn_t table;
+	bool valid;
+};
+
 static struct guest_cpu {
 	struct space *inside;
 	struct tlb_entry tlb[TLB_ENTRIES];
+	struct psc_entry psc[PSC_ENTRIES];
 	uint64_t exits;
 	_Atomic bool kicked;
 } cpus[ENV_MAX_CPUS];
@@ -70,6 +80,9 @@ static void guest_flush(struct guest_cpu *c, struct space *s)
 	for (unsigned i = 0; i < TLB_ENTRIES; i++)
 		if (c->tlb[i].s == s)
 			c->tlb[i].valid = false;
+	for (unsigned i = 0; i < PSC_ENTRIES; i++)
+		if (c->psc[i].s == s)
+			c->psc[i].valid = false;
 }
 
 static void guest_enter(unsigned cpu, struct space *s)
@@ -89,29 +102,58 @@ static void guest_enter(unsigned cpu, struct space *s)
 	c->inside = s;
 }
 
-/* The leaf or empty entry where a CPU's walk ends; each step depends on the one before. */
-static struct p2m_slot guest_find(struct space *s, uint64_t gfn)
+/* Read an entry that points at a table, and make it accessed, as the CPU does; else false. */
+static bool guest_set_accessed(uint64_t *e, uint64_t *v, unsigned level)
+{
+	uint64_t set = mm.format->accessed_mask;
+
+	*v = __atomic_load_n(e, __ATOMIC_ACQUIRE);
+	do {
+		if (mm.format->kind(*v, level) != PTE_TABLE)
+			return false;
+	} while (set & ~*v && !__atomic_compare_exchange_n(e, v, *v | set, false, __ATOMIC_ACQ_REL,
+	                                                   __ATOMIC_ACQUIRE));
+	return true;
+}
+
+static uint64_t *guest_entry(mfn_t table, uint64_t gfn, unsigned level)
+{
+	return (uint64_t *)env_frame(table) + (gfn >> (9 * (level - 1))) % LARGE_PAGES;
+}
+
+/*
+ * The leaf or empty entry where a CPU's walk ends; each step depends on the one before.
+ * Each entry on the way that points at a table becomes accessed; but a walk that begins with a
+ * remembered table does not touch those above it.
+ */
+static struct p2m_slot guest_find(struct guest_cpu *c, struct space *s, uint64_t gfn)
 {
 	const struct pte_format *f = mm.format;
+	struct psc_entry *psc = &c->psc[gfn / LARGE_PAGES % PSC_ENTRIES];
 	struct p2m_slot p = {NULL, f->levels};
 	mfn_t table = s->root;
 
-	for (;; p.level--) {
+	if (psc->valid && psc->s == s && psc->region == gfn / LARGE_PAGES)
+		return (struct p2m_slot){guest_entry(psc->table, gfn, 1), 1};
+	while (p.level > 1) {
 		uint64_t v;
 
-		p.entry = (uint64_t *)env_frame(table) + (gfn >> (9 * (p.level - 1))) % LARGE_PAGES;
-		v = __atomic_load_n(p.entry, __ATOMIC_ACQUIRE);
-		if (p.level == 1 || f->kind(v, p.level) != PTE_TABLE)
+		p.entry = guest_entry(table, gfn, p.level);
+		if (!guest_set_accessed(p.entry, &v, p.level))
 			return p;
-		table = f->frame(v, p.level);
+		table = f->frame(v, p.level--);
 	}
+	*psc = (struct psc_entry){s, gfn / LARGE_PAGES, table, true};
+	p.entry = guest_entry(table, gfn, 1);
+	return p;
 }
 
 /* The CPU's walk: sets accessed and dirty bits as hardware does, without any lock. */
-static bool guest_walk(struct space *s, uint64_t gfn, bool write, struct tlb_entry *t)
+static bool guest_walk(struct guest_cpu *c, struct space *s, uint64_t gfn, bool write,
+                       struct tlb_entry *t)
 {
 	const struct pte_format *f = mm.format;
-	struct p2m_slot p = guest_find(s, gfn);
+	struct p2m_slot p = guest_find(c, s, gfn);
 	uint64_t set = f->accessed_mask | (write ? f->dirty_mask : 0), v;
 
 	v = __atomic_load_n(p.entry, __ATOMIC_ACQUIRE);
@@ -140,7 +182,7 @@ static uint64_t *guest_reach(unsigned cpu, struct space *s, uint64_t gpa, bool w
 
 	/* A write through an entry that is not dirty yet, or not writable, walks again. */
 	if (!hit || (write && !(t->write && t->dirty)))
-		if (!guest_walk(s, gfn, write, t)) {
+		if (!guest_walk(&cpus[cpu], s, gfn, write, t)) {
 			if (hit) /* a violation drops what was used (SDM vol. 3, 28.3.3.1) */
 				t->valid = false;
 			return NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Guests of the native tests. A guest access on a CPU goes through that CPU's
- * modelled TLB: what is once in it stays until flush_enter() says flush. The
+ * modelled TLB and paging-structure cache: what is once in them stays until flush_enter() says
+ * flush, and a walk from a remembered table marks nothing above it as accessed. The
  * CPU stays in guest mode after an access, until it faults or is kicked, so a missing
  * flush shows as a stale read or a lost write.
  */

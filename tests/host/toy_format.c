@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* bit 0 present, 1 table, 2 W, 3 X, 4 accessed, 5 dirty, 6 large; sw or state in 60..63. */
+/* bit 0 present, 1 table, 2 W, 3 X, 4 accessed, 5 dirty, 6 large, 7 known, 8 calm; sw or
+ * state in 60..63. */
 #include "tests/host/toy_format.h"
 
 #define TOY_PRESENT  BIT(0)
@@ -9,8 +10,11 @@
 #define TOY_ACCESSED BIT(4)
 #define TOY_DIRTY    BIT(5)
 #define TOY_LARGE    BIT(6)
+#define TOY_KNOWN    BIT(7)
+#define TOY_CALM     BIT(8)
 #define TOY_ADDRESS  BITS(51, 12)
 #define TOY_SW_SHIFT 60
+#define TOY_SW       BITS(63, 60)
 
 static uint64_t toy_table(mfn_t table)
 {
@@ -60,13 +64,15 @@ static uint64_t toy_root(mfn_t root)
 	return mfn_to_addr(root);
 }
 
-#define TOY_FORMAT(text, a, d)                                                                     \
+#define TOY_FORMAT(text, a, d, k, c)                                                               \
 	{                                                                                          \
 		.name = text, .levels = 4, .accessed_mask = a, .dirty_mask = d,                    \
+		.address_mask = TOY_ADDRESS, .sw_mask = TOY_SW, .known_mask = k, .calm_mask = c,   \
 		.table = toy_table, .leaf = toy_leaf, .soft = toy_soft, .kind = toy_kind,          \
 		.frame = toy_frame, .access = toy_access, .sw = toy_sw, .soft_state = toy_sw,      \
 		.root = toy_root                                                                   \
 	}
 
-const struct pte_format toy_format = TOY_FORMAT("toy", TOY_ACCESSED, TOY_DIRTY);
-const struct pte_format toy_format_no_dirty = TOY_FORMAT("toy, no dirty flags", 0, 0);
+const struct pte_format toy_format =
+    TOY_FORMAT("toy", TOY_ACCESSED, TOY_DIRTY, TOY_KNOWN, TOY_CALM);
+const struct pte_format toy_format_no_dirty = TOY_FORMAT("toy, no dirty flags", 0, 0, 0, 0);

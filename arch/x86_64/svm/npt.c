@@ -3,27 +3,31 @@
  * AMD's nested page tables as a struct pte_format: ordinary long-mode tables
  * (APM vol. 2, 5.3 and 15.25).
  *
- *	 0 P	 1 W	 2 U	 3 PWT	 4 PCD	 5 A	 6 D	 7 PS (level 2)
+ *	 0 P	 1 W	 2 U	 3 PWT	 4 PCD	 5 A	 6 D	 7 PS (level 2) 9, 10 ours (level 2)
  *	12..51 frame	52..55 ours	59..62 protection keys	63 NX
  *
  * Every access of a guest is a user access to the nested walk, so U is always
  * set (15.25.5). PWT, PCD and PAT are zero: entry 0 of the host's PAT, which
- * is write-back. A and D are set by the CPU, always; there is no switch.
+ * is write-back. A and D are set by the CPU, always; there is no switch: A in each entry of
+ * whatever level that a walk reads, D in the one that maps the page (5.4.2). What
+ * its page-walk caches hold it need not read.
  *
- * Bits 52 to 58 of a present entry are free for software (5.4.1); we use 52 to
- * 55. A soft entry has P clear and its state in the same four bits, so all of
- * its address bits are zero.
+ * Bits 9 to 11 and 52 to 58 of a present entry are free for software (5.4.1); we use 52 to
+ * 55, and at level 2 bits 9 and 10. A soft entry has P clear and its state in the same four bits,
+ *so all of its address bits are zero.
  */
 #include "arch/x86_64/svm/svm.h"
 #include "mm/pte_format.h"
 
-#define NPT_P  BIT(0)
-#define NPT_W  BIT(1)
-#define NPT_U  BIT(2)
-#define NPT_A  BIT(5)
-#define NPT_D  BIT(6)
-#define NPT_PS BIT(7)
-#define NPT_NX BIT(63)
+#define NPT_P     BIT(0)
+#define NPT_W     BIT(1)
+#define NPT_U     BIT(2)
+#define NPT_A     BIT(5)
+#define NPT_D     BIT(6)
+#define NPT_PS    BIT(7)
+#define NPT_KNOWN BIT(9)
+#define NPT_CALM  BIT(10)
+#define NPT_NX    BIT(63)
 
 #define NPT_FRAME    BITS(51, 12)
 #define NPT_SW_SHIFT 52
@@ -88,6 +92,10 @@ const struct pte_format npt_format = {
     .levels = 4,
     .accessed_mask = NPT_A,
     .dirty_mask = NPT_D,
+    .address_mask = NPT_FRAME,
+    .sw_mask = NPT_SW,
+    .known_mask = NPT_KNOWN,
+    .calm_mask = NPT_CALM,
     .table = npt_table,
     .leaf = npt_leaf,
     .soft = npt_soft,

@@ -9,9 +9,14 @@
  *	soft	R W X = 0: not present to the CPU; the state is in bits 55..52 and every
  *		address bit is zero, so that speculation through it finds nothing (L1TF)
  *
- * Bits 52..55 of a leaf are ignored by every CPU; 56 to 63 are not (verify
+ * Bits 11 and 52..56 of every entry are ignored by every CPU; 57 to 63 are not all (verify
  * guest paging, paging write, supervisor shadow stack, sub-page, suppress #VE),
- * nor is bit 10, which mode-based execute control takes.
+ * nor is bit 10, which mode-based execute control takes. 52..55 are ours in leaves, 11 and 56
+ * at level 2 (Tables 28-1 to 28-6).
+ *
+ * With bit 6 of the EPTP the CPU sets bit 8 of each entry that a walk reads, whatever its level,
+ * and bit 9 of the leaf that it writes through (28.2.4; 28.3.5 in later editions); what its
+ * paging-structure caches hold it need not read (28.3.1, 28.3.2).
  */
 #include "arch/x86_64/vmx/vmx.h"
 
@@ -21,6 +26,8 @@
 #define EPT_LARGE    BIT(7)
 #define EPT_ACCESSED BIT(8)
 #define EPT_DIRTY    BIT(9)
+#define EPT_KNOWN    BIT(11)
+#define EPT_CALM     BIT(56)
 #define EPT_ADDRESS  BITS(51, 12)
 #define EPT_SW_SHIFT 52
 #define EPT_SW       BITS(55, 52)
@@ -31,6 +38,8 @@
 
 _Static_assert((PTE_R | PTE_W | PTE_X) == 7, "PTE_ rights are EPT's");
 _Static_assert((EPT_SW & (EPT_ADDRESS | BITS(63, 56) | BITS(11, 0))) == 0, "bits of our own");
+_Static_assert(((EPT_KNOWN | EPT_CALM) & (EPT_SW | EPT_ADDRESS | BITS(63, 57) | BITS(10, 0))) == 0,
+               "marks are bits that no CPU looks at");
 
 static uint64_t ept_table(mfn_t table)
 {
@@ -85,14 +94,15 @@ static uint64_t ept_root_ad(mfn_t root)
 	return ept_root(root) | EPTP_AD;
 }
 
-#define EPT_FORMAT(text, a, d, make_root)                                                          \
+#define EPT_FORMAT(text, a, d, k, c, make_root)                                                    \
 	{                                                                                          \
 		.name = text, .levels = 4, .accessed_mask = a, .dirty_mask = d,                    \
+		.address_mask = EPT_ADDRESS, .sw_mask = EPT_SW, .known_mask = k, .calm_mask = c,   \
 		.table = ept_table, .leaf = ept_leaf, .soft = ept_soft, .kind = ept_kind,          \
 		.frame = ept_frame, .access = ept_access, .sw = ept_sw, .soft_state = ept_sw,      \
 		.root = make_root,                                                                 \
 	}
 
-const struct pte_format ept_format =
-    EPT_FORMAT("EPT with accessed and dirty flags", EPT_ACCESSED, EPT_DIRTY, ept_root_ad);
-const struct pte_format ept_format_no_ad = EPT_FORMAT("EPT", 0, 0, ept_root);
+const struct pte_format ept_format = EPT_FORMAT("EPT with accessed and dirty flags", EPT_ACCESSED,
+                                                EPT_DIRTY, EPT_KNOWN, EPT_CALM, ept_root_ad);
+const struct pte_format ept_format_no_ad = EPT_FORMAT("EPT", 0, 0, 0, 0, ept_root);

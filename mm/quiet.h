@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is known of a region of 2 MiB as a whole, so that the scanner can pass over it:
+ * quiet.c has the design. The mark stands in the level-2 entry over the region, be it a
+ * table or a large leaf, and goes with it. Everything here is called with the p2m lock held.
+ */
+#ifndef MM_QUIET_H
+#define MM_QUIET_H
+
+#include "mm/p2m.h"
+
+enum quiet_mark {
+	QUIET_NOT,   /* nothing is known */
+	QUIET_BEGUN, /* the scanner is on its way through it, and found nothing to come back for */
+	QUIET_KNOWN, /* its pages need a look only if their dirty bits say so */
+	QUIET_CALM,  /* and no dirty bit is set, unless the entry over it was accessed since */
+};
+
+static inline enum quiet_mark quiet_mark_of(uint64_t over)
+{
+	bool calm = over & mm.format->calm_mask;
+
+	if (over & mm.format->known_mask)
+		return calm ? QUIET_CALM : QUIET_KNOWN;
+	return calm ? QUIET_BEGUN : QUIET_NOT;
+}
+
+/*
+ * Whether the region under this level-2 entry (at level 2: table or leaf) needs no look at
+ * all. A large leaf has a dirty bit itself, for all of its pages.
+ */
+static inline bool quiet_as_a_whole(uint64_t over)
+{
+	const struct pte_format *f = mm.format;
+
+	if (f->kind(over, 2) == PTE_LEAF)
+		return (over & (f->known_mask | f->dirty_mask)) == f->known_mask && f->known_mask;
+	return quiet_mark_of(over) == QUIET_CALM && !(over & f->accessed_mask);
+}
+
+/* Change the mark of a present level-2 entry, and clear other bits in it. */
+void quiet_set(uint64_t *over, enum quiet_mark mark, uint64_t clear);
+
+/*
+ * A page of this region needs a look that no dirty bit will call for: it was written by us,
+ * or got another frame, or left the index, or was read and not placed.
+ */
+void quiet_doubt(struct space *s, gfn_t gfn);
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Step 1 of the scan: which pages were written, and which are to be read now?
+ *
+ * It goes by regions of 2 MiB, by the level-2 entry over each:
+ *
+ *	empty			over to the next that is not
+ *	quiet as a whole	passed over, for one unit of the budget
+ *	known			a look at each dirty bit, eight for one unit
+ *	else			a look at each leaf, and its frame record, one for one unit
+ *	large leaf		one dirty bit, then 512 frame records
+ *
+ * What is known of a region, and when, is told in mm/quiet.c. A region is walked
+ * from its first page on, in as many slices as it takes; `walking` remembers
+ * where the last slice stopped, so that a walk with a gap is not taken for a whole one.
+ */
+#include "mm/scan_walk.h"
+#include "mm/index.h"
+#include "mm/quiet.h"
+
+#define KNOWN_LEAVES 8u /* leaves of a known region for one unit of the budget */
+
+/* Guarded by the scan lock. */
+static struct {
+	domid_t domid; /* 0: none */
+	gfn_t next;    /* where it goes on */
+	bool calm;     /* "accessed" was found clear at its beginning */
+} walking;
+static uint64_t scan_seed;
+
+void scan_walk_init(void)
+{
+	walking.domid = 0;
+	scan_seed = env_random() | 1;
+}
+
+/* A chance of 1 in 2^age; a cheap generator is good enough for a back-off. */
+static bool scan_dice(unsigned age)
+{
+	scan_seed ^= scan_seed << 13;
+	scan_seed ^= scan_seed >> 7;
+	scan_seed ^= scan_seed << 17;
+	return !(scan_seed >> 16 & (BIT(age) - 1));
+}
+
+/* ---- one page ---- */
+
+static inline unsigned scan_bits(mfn_t mfn)
+{
+	return atomic_load_explicit(&frame_at(mfn)->bits, memory_order_relaxed);
+}
+
+/* The page needs another look, in a later pass. */
+static void scan_come_back(uint64_t *over)
+{
+	if (quiet_mark_of(p2m_entry_get(over)) != QUIET_NOT)
+		quiet_set(over, QUIET_NOT, 0);
+}
+
+static void scan_written(struct scan_slice *w, mfn_t mfn)
+{
+	struct frame *f = frame_at(mfn);
+
+	frame_set_flag(f, FRAME_STALE);
+	index_drop_stale(mfn);
+	w->policy->written(f);
+	w->written++;
+}
+
+/* The frame of a private leaf whose D bit is clear: note it if it is to be read now. */
+static void scan_clean(struct scan_slice *w, uint64_t *over, gfn_t gfn, mfn_t mfn)
+{
+	struct frame *f = frame_at(mfn);
+	unsigned bits = scan_bits(mfn);
+
+	if ((bits & (FRAME_INDEXED | FRAME_STALE)) == FRAME_INDEXED && mm.format->dirty_mask)
+		return; /* in the index, and unchanged: the common case */
+	if ((bits & 15u) != FRAME_PRIVATE || (bits & FRAME_PINNED))
+		return;
+	if (bits & FRAME_GUEST_TABLE) {
+		if (!scan_dice(frame_age(f))) {
+			scan_come_back(over);
+			return;
+		}
+		frame_clear_flag(f, FRAME_GUEST_TABLE);
+	}
+	if (!w->policy->quiet(f)) {
+		scan_come_back(over);
+		return;
+	}
+	if (mm.format->dirty_mask)
+		index_remove(mfn); /* its fingerprint is of an older content */
+	frame_clear_flag(f, FRAME_STALE);
+	w->page[w->n++] = (struct scan_page){.gfn = gfn, .mfn = mfn};
+}
+
+bool scan_is_private(uint64_t e, unsigned level)
+{
+	return e && pte_kind(e, level) == PTE_LEAF &&
+	       !(mm.format->sw(e) & (PTE_SW_SHARED | PTE_SW_UNTOUCHED | PTE_SW_FOREIGN));
+}
+
+/* Clear the D bit; returns whether it was set. */
+static bool scan_test_and_clear(struct scan_slice *w, uint64_t *entry)
+{
+	uint64_t e = p2m_entry_get(entry);
+
+	if (!(e & mm.format->dirty_mask))
+		return false;
+	while (!p2m_entry_cas(entry, &e, e & ~mm.format->dirty_mask))
+		;
+	w->owes_flush = true;
+	return true;
+}
+
+/* A small leaf that is worth a closer look. */
+static void scan_leaf(struct scan_slice *w, uint64_t *over, uint64_t *leaf, gfn_t gfn)
+{
+	uint64_t e = p2m_entry_get(leaf);
+	mfn_t mfn = mm.format->frame(e, 1);
+
+	if (!scan_is_private(e, 1))
+		return;
+	if (!scan_test_and_clear(w, leaf)) {
+		scan_clean(w, over, gfn, mfn);
+	} else {
+		scan_written(w, mfn);
+		scan_come_back(over);
+	}
+}
+
+/* ---- the 512 leaves of a table ---- */
+
+static void scan_looked(struct scan_slice *w, uint64_t pages, uint64_t cost)
+{
+	w->looked += pages;
+	w->gfn.n += pages;
+	w->budget -= min_u64(w->budget, cost);
+}
+
+/* Nothing but the dirty bits: the rest is known. */
+static void scan_dirty_leaves(struct scan_slice *w, uint64_t *over, uint64_t *table)
+{
+	const uint64_t dirty = mm.format->dirty_mask;
+	uint64_t first = w->gfn.n % LARGE_PAGES, leaves = 0;
+
+	for (uint64_t i = first; i < LARGE_PAGES; i++) {
+		uint64_t e = p2m_entry_get(&table[i]);
+
+		leaves += e != 0;
+		if (e & dirty)
+			scan_leaf(w, over, &table[i], GFN(w->gfn.n - first + i));
+	}
+	w->leaves += leaves;
+	scan_looked(w, LARGE_PAGES - first, (LARGE_PAGES - first) / KNOWN_LEAVES + 1);
+}
+
+/*
+ * Most pages are private, in the index and unchanged: told from one look at the entry
+ * and one at the frame record. (A soft entry has its state where a leaf has its software bits;
+ * foreign leaves, too, have one set: the frame of either may have no record.)
+ */
+static void scan_leaves(struct scan_slice *w, uint64_t *over, uint64_t *table)
+{
+	const uint64_t address = mm.format->address_mask, dirty = mm.format->dirty_mask;
+	const uint64_t closer = dirty ? dirty | mm.format->sw_mask : ~UINT64_C(0);
+	const unsigned known = FRAME_PRIVATE | FRAME_INDEXED, mask = 15u | known | FRAME_STALE;
+	uint64_t first = w->gfn.n % LARGE_PAGES, i = first, leaves = 0;
+	uint64_t end = min_u64(LARGE_PAGES, first + w->budget);
+
+	for (; i < end && w->n < SCAN_CHUNK; i++) {
+		uint64_t e = p2m_entry_get(&table[i]);
+
+		if (!e)
+			continue;
+		leaves++;
+		if (!(e & closer) && (scan_bits(mfn_of_addr(e & address)) & mask) == known)
+			continue;
+		scan_leaf(w, over, &table[i], GFN(w->gfn.n - first + i));
+	}
+	w->leaves += leaves;
+	scan_looked(w, i - first, i - first);
+}
+
+/* ---- a large leaf ---- */
+
+/* It was written: all its pages were, for all we know. */
+static void scan_large_written(struct scan_slice *w, uint64_t *over)
+{
+	uint64_t left = LARGE_PAGES - w->gfn.n % LARGE_PAGES;
+
+	scan_come_back(over);
+	if (left == LARGE_PAGES) {
+		mfn_t first = mm.format->frame(p2m_entry_get(over), 2);
+
+		(void)scan_test_and_clear(w, over);
+		for (unsigned i = 0; i < LARGE_PAGES; i++)
+			scan_written(w, MFN(first.n + i));
+	} else {
+		w->written += left; /* in the middle: the next pass sees D at the beginning */
+	}
+	w->leaves += left;
+	scan_looked(w, left, left);
+}
+
+static void scan_large(struct scan_slice *w, uint64_t *over)
+{
+	uint64_t e = p2m_entry_get(over);
+	uint64_t first = w->gfn.n, end = align_down(first, LARGE_PAGES) + LARGE_PAGES;
+	gfn_t gfn = w->gfn;
+
+	if (!scan_is_private(e, 2)) {
+		w->gfn.n = end;
+		return;
+	}
+	if (e & mm.format->dirty_mask) {
+		scan_large_written(w, over);
+		return;
+	}
+	end = min_u64(end, first + w->budget);
+	for (; gfn.n < end && w->n < SCAN_CHUNK; gfn.n++)
+		scan_clean(w, over, gfn, pte_frame(e, 2, gfn));
+	w->leaves += gfn.n - first;
+	scan_looked(w, gfn.n - first, gfn.n - first);
+}
+
+/* ---- a region ---- */
+
+static void scan_region_begin(struct scan_slice *w, uint64_t *over)
+{
+	uint64_t e = p2m_entry_get(over), accessed = e & mm.format->accessed_mask;
+	bool known = w->trust && quiet_mark_of(e) >= QUIET_KNOWN;
+
+	if (pte_kind(e, 2) == PTE_LEAF)
+		accessed = 0; /* it has a dirty bit to go by */
+	walking.domid = w->space->domid;
+	walking.calm = !accessed;
+	w->owes_flush |= accessed != 0;
+	/* What was not set in e stays, if the CPU sets it now: we owe no flush for that. */
+	quiet_set(over, known ? QUIET_KNOWN : QUIET_BEGUN, accessed);
+}
+
+/* All was looked at, and no doubt came up meanwhile. */
+static void scan_region_whole(uint64_t *over)
+{
+	if (quiet_mark_of(p2m_entry_get(over)) != QUIET_NOT)
+		quiet_set(over, walking.calm ? QUIET_CALM : QUIET_KNOWN, 0);
+}
+
+/* The region of w->gfn, from there on; `over` is present. */
+static void scan_region(struct scan_slice *w, uint64_t *over)
+{
+	const struct pte_format *f = mm.format;
+	bool begins = w->gfn.n % LARGE_PAGES == 0;
+	uint64_t e = p2m_entry_get(over);
+
+	if (begins && w->trust && quiet_as_a_whole(e)) {
+		w->passed += LARGE_PAGES;
+		w->gfn.n += LARGE_PAGES;
+		w->budget--;
+		return;
+	}
+	if (begins)
+		scan_region_begin(w, over);
+	else if (walking.domid != w->space->domid || walking.next.n != w->gfn.n)
+		walking.domid = 0;
+	if (f->kind(e, 2) == PTE_LEAF)
+		scan_large(w, over);
+	else if (w->trust && quiet_mark_of(p2m_entry_get(over)) >= QUIET_KNOWN)
+		scan_dirty_leaves(w, over, env_frame(f->frame(e, 2)));
+	else
+		scan_leaves(w, over, env_frame(f->frame(e, 2)));
+	walking.next = w->gfn;
+	if (w->gfn.n % LARGE_PAGES == 0 && walking.domid)
+		scan_region_whole(over);
+}
+
+void scan_walk(struct scan_slice *w)
+{
+	struct space *s = w->space;
+
+	w->n = 0;
+	w->at = (struct p2m_cursor){0};
+	p2m_lock(s);
+	w->end = s->dying;
+	while (!w->end && w->budget && w->n < SCAN_CHUNK) {
+		uint64_t *over = p2m_over(s, &w->at, w->gfn);
+		enum pte_kind kind = over ? pte_kind(p2m_entry_get(over), 2) : PTE_EMPTY;
+
+		if (kind == PTE_TABLE || kind == PTE_LEAF)
+			scan_region(w, over);
+		else /* a region is always entered by its first page */
+			w->gfn.n = align_down(p2m_next_locked(s, w->gfn).n, LARGE_PAGES);
+		w->end = w->gfn.n >= GFN_LIMIT;
+	}
+	p2m_unlock(s);
+}

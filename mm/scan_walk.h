@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* One slice of a scan, as mm/scan.c (its steps) and mm/scan_walk.c (the first of them) know it. */
+#ifndef MM_SCAN_WALK_H
+#define MM_SCAN_WALK_H
+
+#include "mm/hash.h"
+#include "mm/p2m.h"
+#include "mm/policy/policy.h"
+
+#define SCAN_CHUNK 64u /* pages noted at a time */
+
+struct scan_page {
+	gfn_t gfn;
+	mfn_t mfn;
+	struct hash_sum sum;
+};
+
+/* A stretch of one or more spaces. */
+struct scan_slice {
+	const struct scan_policy *policy;
+	bool trust; /* the marks of mm/quiet.h */
+	uint64_t budget;
+	uint64_t looked, leaves, passed, written, merged; /* pages */
+	struct space *space;
+	gfn_t gfn;              /* next to look at */
+	bool end;               /* the space has nothing more */
+	bool owes_flush;        /* dirty or accessed bits of space were cleared */
+	struct scan_page *page; /* what was noted: n of SCAN_CHUNK */
+	unsigned n;
+	struct p2m_cursor at;
+	struct hash_group keys;
+};
+
+/* Begin anew: no region is half walked. Called by scan_init. */
+void scan_walk_init(void);
+
+/*
+ * Look at pages of w->space from w->gfn on until the budget is used up, the chunk is
+ * full, or the space ends: clear dirty bits, and note the pages that are to be read now.
+ * Takes and drops the p2m lock; the scan lock is held.
+ */
+void scan_walk(struct scan_slice *w);
+
+/* Whether a leaf maps a private page of its guest. */
+bool scan_is_private(uint64_t e, unsigned level);
+
+#endif
