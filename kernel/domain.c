@@ -274,6 +274,7 @@ struct domain *domain_create(const struct domain_config *c, char *why, size_t wh
 		return domain_refuse(why, why_bytes, error);
 	}
 	last_id = d->id;
+	evtchn_peer_add(d);
 	vcpu_start(d->vcpus[0]);
 	if (!c->paused)
 		domain_unpause(d);
@@ -397,6 +398,7 @@ static bool domain_destroy_slice(struct domain *d)
 {
 	if (!domain_quiet(d))
 		return false;
+	evtchn_peer_remove(d); /* before its vCPUs go: others might notify them */
 	for (unsigned i = 0; i < MAX_VCPUS; i++) {
 		if (!d->vcpus[i])
 			continue;

@@ -258,6 +258,9 @@ static inline bool evtchn_wants_look(const struct vcpu *v)
 	return __atomic_load_n(v->info, __ATOMIC_SEQ_CST) || v->offered;
 }
 void evtchn_domain_init(struct domain *d);
+/* Other domains may bind to its offers from now on; no longer, and what they bound is broken. */
+void evtchn_peer_add(struct domain *d);
+void evtchn_peer_remove(struct domain *d);
 
 /* ---- timer.c ---- */
 void timer_init(void);

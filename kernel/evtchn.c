@@ -101,7 +101,7 @@ static void evtchn_wake_pollers(struct domain *d, unsigned port)
 	}
 }
 
-static void evtchn_raise(struct domain *d, unsigned port)
+void evtchn_raise(struct domain *d, unsigned port)
 {
 	struct vcpu *v = d->vcpus[d->evtchn[port].vcpu];
 
@@ -144,34 +144,8 @@ void evtchn_domain_init(struct domain *d)
 	/* Xen's domain builder masks nothing: a guest masks what it does not want. */
 }
 
-int64_t evtchn_bind(struct domain *d, enum evtchn_state state, unsigned vcpu, unsigned virq)
-{
-	struct vcpu *v = vcpu < d->nr_vcpus ? d->vcpus[vcpu & (MAX_VCPUS - 1)] : NULL;
-	int64_t rc = -XEN_ENOSPC;
-
-	if (!v)
-		return -XEN_ENOENT;
-	spin_lock(&d->event_lock);
-	if (state == EVTCHN_VIRQ && v->virq_port[virq])
-		rc = -XEN_EEXIST;
-	for (unsigned port = 1; rc == -XEN_ENOSPC && port < MAX_EVTCHNS; port++) {
-		if (d->evtchn[port].state != EVTCHN_FREE)
-			continue;
-		d->evtchn[port] =
-		    (struct evtchn){.state = state, .vcpu = (uint8_t)vcpu, .virq = (uint8_t)virq};
-		evtchn_test_and_clear(evtchn_pending_bits(d), port);
-		if (state == EVTCHN_VIRQ)
-			v->virq_port[virq] = (uint16_t)port;
-		if (state == EVTCHN_SERVICE)
-			d->special[virq].port = (uint16_t)port;
-		rc = port;
-	}
-	spin_unlock(&d->event_lock);
-	return rc;
-}
-
 /* The port of a hypercall, checked; clamped so that no CPU speculates past the table. */
-static struct evtchn *evtchn_of(struct domain *d, uint32_t port)
+struct evtchn *evtchn_of(struct domain *d, uint32_t port)
 {
 	if (port == 0 || port >= MAX_EVTCHNS)
 		return NULL;
@@ -179,30 +153,72 @@ static struct evtchn *evtchn_of(struct domain *d, uint32_t port)
 	return d->evtchn[port].state == EVTCHN_FREE ? NULL : &d->evtchn[port];
 }
 
+int64_t evtchn_take(struct domain *d, const struct evtchn *e)
+{
+	for (unsigned port = 1; port < MAX_EVTCHNS; port++) {
+		if (d->evtchn[port].state != EVTCHN_FREE)
+			continue;
+		d->evtchn[port] = *e;
+		evtchn_test_and_clear(evtchn_pending_bits(d), port);
+		return port;
+	}
+	return -XEN_ENOSPC;
+}
+
+int64_t evtchn_bind(struct domain *d, enum evtchn_state state, unsigned vcpu, unsigned virq)
+{
+	struct vcpu *v = vcpu < d->nr_vcpus ? d->vcpus[vcpu & (MAX_VCPUS - 1)] : NULL;
+	const struct evtchn e = {.state = state, .vcpu = (uint8_t)vcpu, .virq = (uint8_t)virq};
+	int64_t rc = -XEN_EEXIST;
+
+	if (!v)
+		return -XEN_ENOENT;
+	spin_lock(&d->event_lock);
+	if (state != EVTCHN_VIRQ || !v->virq_port[virq])
+		rc = evtchn_take(d, &e);
+	if (rc > 0 && state == EVTCHN_VIRQ)
+		v->virq_port[virq] = (uint16_t)rc;
+	if (rc > 0 && state == EVTCHN_SERVICE)
+		d->special[virq].port = (uint16_t)rc;
+	spin_unlock(&d->event_lock);
+	return rc;
+}
+
+void evtchn_release(struct domain *d, uint32_t port)
+{
+	struct evtchn *e = evtchn_of(d, port);
+
+	if (e->state == EVTCHN_VIRQ)
+		d->vcpus[e->vcpu]->virq_port[e->virq] = 0;
+	if (e->state == EVTCHN_SERVICE)
+		d->special[e->virq].port = 0;
+	if (d->control_port == port)
+		d->control_port = 0;
+	*e = (struct evtchn){.state = EVTCHN_FREE};
+	evtchn_test_and_clear(evtchn_pending_bits(d), port);
+}
+
 int64_t evtchn_close(struct domain *d, uint32_t port)
 {
+	bool pair = false;
 	struct evtchn *e;
 	int64_t rc = -XEN_EINVAL;
 
 	spin_lock(&d->event_lock);
 	e = evtchn_of(d, port);
-	if (e) {
-		if (e->state == EVTCHN_VIRQ)
-			d->vcpus[e->vcpu]->virq_port[e->virq] = 0;
-		if (e->state == EVTCHN_SERVICE)
-			d->special[e->virq].port = 0;
-		if (d->control_port == port)
-			d->control_port = 0;
-		*e = (struct evtchn){.state = EVTCHN_FREE};
-		evtchn_test_and_clear(evtchn_pending_bits(d), port);
+	if (e && e->state == EVTCHN_INTERDOMAIN) {
+		pair = true;
+	} else if (e) {
+		evtchn_release(d, port);
 		rc = 0;
 	}
 	spin_unlock(&d->event_lock);
-	return rc;
+	return pair ? evtchn_close_pair(d, port) : rc;
 }
 
 int64_t evtchn_send(struct domain *d, uint32_t port)
 {
+	bool pair = false;
 	struct evtchn *e;
 	int64_t rc = -XEN_EINVAL;
 
@@ -215,9 +231,11 @@ int64_t evtchn_send(struct domain *d, uint32_t port)
 		rc = 0; /* nobody at the other end: dropped */
 	} else if (e && e->state == EVTCHN_SERVICE) {
 		rc = 1 + e->virq;
+	} else if (e && e->state == EVTCHN_INTERDOMAIN) {
+		pair = true;
 	}
 	spin_unlock(&d->event_lock);
-	return rc;
+	return pair ? evtchn_send_pair(d, port) : rc;
 }
 
 int64_t evtchn_unmask(struct domain *d, uint32_t port)
@@ -247,7 +265,7 @@ int64_t evtchn_bind_vcpu(struct domain *d, uint32_t port, uint32_t vcpu)
 	spin_lock(&d->event_lock);
 	e = evtchn_of(d, port);
 	/* A timer's or an IPI's channel belongs to its vCPU, as in Xen. */
-	if (e && (e->state == EVTCHN_UNBOUND || e->state == EVTCHN_SERVICE)) {
+	if (e && e->state != EVTCHN_VIRQ && e->state != EVTCHN_IPI) {
 		e->vcpu = (uint8_t)vcpu;
 		rc = 0;
 	}

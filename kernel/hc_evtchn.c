@@ -44,6 +44,46 @@ static int64_t hc_bind_ipi(struct hypercall *h)
 	return hc_bind(h, EVTCHN_IPI, b.vcpu, 0, offsetof(struct evtchn_bind_ipi, port));
 }
 
+static int64_t hc_alloc_unbound(struct hypercall *h)
+{
+	const uint64_t at = offsetof(struct evtchn_alloc_unbound, port);
+	struct evtchn_alloc_unbound a;
+	struct guest_buffer out;
+	int64_t rc = hc_in(h, &a, 1, at);
+	uint32_t port;
+
+	if (!rc && a.dom != DOMID_SELF && a.dom != h->d->id)
+		rc = -XEN_EPERM;
+	if (!rc)
+		rc = hc_reserve(h, &out, 1, at, sizeof(port));
+	if (!rc)
+		rc = evtchn_alloc_unbound(h->d, a.remote_dom);
+	if (rc < 0)
+		return rc;
+	port = (uint32_t)rc;
+	guest_copy_out(&out, &port, sizeof(port));
+	return 0;
+}
+
+static int64_t hc_bind_interdomain(struct hypercall *h)
+{
+	const uint64_t at = offsetof(struct evtchn_bind_interdomain, local_port);
+	struct evtchn_bind_interdomain b;
+	struct guest_buffer out;
+	int64_t rc = hc_in(h, &b, 1, at);
+	uint32_t port;
+
+	if (!rc)
+		rc = hc_reserve(h, &out, 1, at, sizeof(port));
+	if (!rc)
+		rc = evtchn_bind_interdomain(h->d, b.remote_dom, b.remote_port);
+	if (rc < 0)
+		return rc;
+	port = (uint32_t)rc;
+	guest_copy_out(&out, &port, sizeof(port));
+	return 0;
+}
+
 /* All of the union is written: nothing of our stack goes out. */
 static void hc_status_fill(struct evtchn_status *s, const struct evtchn *e)
 {
@@ -139,6 +179,10 @@ int64_t hc_event_channel_op(struct hypercall *h)
 		return hc_bind_virq(h);
 	case EVTCHNOP_bind_ipi:
 		return hc_bind_ipi(h);
+	case EVTCHNOP_alloc_unbound:
+		return hc_alloc_unbound(h);
+	case EVTCHNOP_bind_interdomain:
+		return hc_bind_interdomain(h);
 	case EVTCHNOP_bind_vcpu:
 		return hc_bind_vcpu(h);
 	case EVTCHNOP_close:

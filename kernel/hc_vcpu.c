@@ -105,6 +105,16 @@ static int64_t hc_stop_timer(struct hypercall *h, struct vcpu *v)
 	return 0;
 }
 
+/* The older call for the same timer: an absolute time, 0 for none. 32-bit callers give two halves.
+ */
+int64_t hc_set_timer_op(struct hypercall *h)
+{
+	uint64_t ns = h->wide ? h->arg[0] : h->arg[1] << 32 | h->arg[0];
+
+	timer_set(h->v, ns ? ns : UINT64_MAX);
+	return 0;
+}
+
 /* ---- up and down ---- */
 
 static int64_t hc_vcpu_down(struct hypercall *h, struct vcpu *v)

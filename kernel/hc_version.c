@@ -41,6 +41,32 @@ static int64_t hc_features(struct hypercall *h)
 	return rc;
 }
 
+/* Who built us and how is nobody's business: the word that Xen gives unprivileged guests. */
+#define DENIED "<denied>"
+
+static int64_t hc_compile_info(struct hypercall *h)
+{
+	static const struct xen_compile_info info = {DENIED, DENIED, DENIED, DENIED};
+	struct guest_buffer out;
+	int64_t rc = hc_reserve(h, &out, 1, 0, sizeof(info));
+
+	if (!rc)
+		guest_copy_out(&out, &info, sizeof(info));
+	return rc;
+}
+
+/* Where our half of the address space begins: a PVH guest has none of it. A word of the caller. */
+static int64_t hc_platform(struct hypercall *h)
+{
+	static const uint64_t none;
+	struct guest_buffer out;
+	int64_t rc = hc_reserve(h, &out, 1, 0, h->wide ? 8 : 4);
+
+	if (!rc)
+		guest_copy_out(&out, &none, h->wide ? 8 : 4);
+	return rc;
+}
+
 int64_t hc_xen_version(struct hypercall *h)
 {
 	switch (h->arg[0]) {
@@ -48,17 +74,23 @@ int64_t hc_xen_version(struct hypercall *h)
 		return VERSION_MAJOR << 16 | VERSION_MINOR;
 	case XENVER_extraversion:
 		return hc_version_text(h, "-quire", sizeof(xen_extraversion_t));
+	case XENVER_compile_info:
+		return hc_compile_info(h);
 	case XENVER_capabilities:
 		return hc_version_text(h, "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64",
 		                       sizeof(xen_capabilities_info_t));
 	case XENVER_changeset:
-		return hc_version_text(h, "", sizeof(xen_changeset_info_t));
+		return hc_version_text(h, DENIED, sizeof(xen_changeset_info_t));
+	case XENVER_platform_parameters:
+		return hc_platform(h);
 	case XENVER_get_features:
 		return hc_features(h);
 	case XENVER_pagesize:
 		return PAGE_SIZE;
 	case XENVER_guest_handle:
 		return hc_version_text(h, "", sizeof(xen_domain_handle_t));
+	case XENVER_commandline:
+		return hc_version_text(h, DENIED, sizeof(xen_commandline_t));
 	}
 	return -XEN_ENOSYS;
 }

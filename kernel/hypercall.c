@@ -15,6 +15,7 @@
 
 static hypercall_fn *const table[HYPERCALLS] = {
     [__HYPERVISOR_memory_op] = hc_memory_op,
+    [__HYPERVISOR_set_timer_op] = hc_set_timer_op,
     [__HYPERVISOR_xen_version] = hc_xen_version,
     [__HYPERVISOR_console_io] = hc_console_io,
     [__HYPERVISOR_vm_assist] = hc_vm_assist,

@@ -119,6 +119,38 @@ static void timer_port(void)
 	close_port(again.port);
 }
 
+/* A pair within one domain: what one end sends is pending at the other. */
+static void pairs(void)
+{
+	struct evtchn_alloc_unbound a = {.dom = DOMID_SELF, .remote_dom = DOMID_SELF};
+	struct evtchn_bind_interdomain b = {.remote_dom = DOMID_SELF};
+	struct evtchn_status s;
+	uint32_t seen;
+
+	tap_is(hypercall_evtchn(EVTCHNOP_alloc_unbound, &a), 0, "a port is offered to ourselves");
+	b.remote_port = a.port;
+	tap_is(hypercall_evtchn(EVTCHNOP_bind_interdomain, &b), 0, "the offer is bound");
+	tap_ok(status_of(a.port, &s) == 0 && s.status == EVTCHNSTAT_interdomain &&
+	           s.u.interdomain.port == b.local_port,
+	       "each end knows the other");
+	event_unmask(b.local_port);
+	event_unmask(a.port);
+	seen = event_count[b.local_port];
+	send(a.port);
+	tap_is(event_count[b.local_port], seen + 1, "what one end sends comes at the other");
+	seen = event_count[a.port];
+	send(b.local_port);
+	tap_is(event_count[a.port], seen + 1, "and the other way round");
+	tap_is(close_port(a.port), 0, "one end is closed");
+	tap_ok(status_of(b.local_port, &s) == 0 && s.status == EVTCHNSTAT_unbound,
+	       "the other is an offer again");
+	b.remote_dom = 0x7f00;
+	tap_ok(hypercall_evtchn(EVTCHNOP_bind_interdomain, &b) < 0,
+	       "nothing of a domain that is not");
+	a.dom = 0;
+	tap_is(hypercall_evtchn(EVTCHNOP_alloc_unbound, &a), -XEN_EPERM, "no offer for another");
+}
+
 void ops_evtchn(void)
 {
 	struct evtchn_bind_ipi b = {.vcpu = 0};
@@ -136,4 +168,5 @@ void ops_evtchn(void)
 	halting(b.port);
 	errors(b.port);
 	timer_port();
+	pairs();
 }

@@ -185,12 +185,14 @@ struct domain *fake_domain(domid_t id, uint64_t pages, unsigned vcpus)
 			abort();
 		d->nr_vcpus++;
 	}
+	evtchn_peer_add(d);
 	return d;
 }
 
 void fake_domain_free(struct domain *d)
 {
 	d->dying = true;
+	evtchn_peer_remove(d);
 	for (unsigned i = 0; i < d->nr_vcpus; i++) {
 		vcpu_stop(d->vcpus[i]);
 		vcpu_destroy(d->vcpus[i]);
