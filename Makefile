@@ -110,6 +110,17 @@ run: all
 run-vtx: all
 	@tools/run --machine bochs --tour --memory 64 --timeout 3600 tests/boot/demo-vtx.cfg
 
+# ---- a Linux guest from Debian's packages: another kernel by KERNEL=linux-image-amd64 ----
+KERNEL := linux-image-cloud-amd64
+LINUX  := $(B)/$(patsubst linux-image-cloud-amd64,linux,$(KERNEL))
+LINUX_MADE := $(addprefix $(LINUX)/,vmlinux vmlinuz initrd.img initrd-small.img packages.json)
+$(LINUX_MADE) &: tools/linux-guest $(addprefix tools/quire_tools/,linux_guest.py debian.py bzimage.py cpio.py) \
+		$(wildcard guests/linux/* guests/linux/works/*)
+	$(Q)tools/linux-guest --kernel $(KERNEL) --out $(LINUX) --archives $(B)/packages
+
+.PHONY: linux
+linux: $(LINUX_MADE)
+
 # ---- native tests ---------------------------------------------------------
 # One program for each tests/unit/*.c and tests/model/*.c. They link an archive
 # of every file of ours that can be compiled natively, so that a test may put
@@ -257,6 +268,7 @@ help:
 	@echo 'make              the hypervisor, its image and the guests, under $(B)/'
 	@echo 'make run          the demo on QEMU (AMD-V); the monitor on this terminal'
 	@echo 'make run-vtx      the same on Bochs (VT-x)'
+	@echo 'make linux        kernel and initramfs of a Linux guest, from Debian packages, in $(B)/linux/; KERNEL=PACKAGE: another'
 	@echo 'make test         all tests; parts: unit, tsan, fuzz-short, boot-svm, boot-vtx, lint'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
 	@echo 'make coverage     lines and branches of mm/ that the native tests reach, and which they do not'
