@@ -13,6 +13,7 @@
 #include "kernel/sched.h"
 #include "kernel/string.h"
 #include "kernel/xen_abi.h"
+#include "kernel/xenstore.h"
 
 #define DOMAIN_FRAMES ((sizeof(struct domain) + PAGE_SIZE - 1) / PAGE_SIZE)
 #define PAGES_PER_MIB (1048576u / PAGE_SIZE)
@@ -186,7 +187,7 @@ static const char *domain_build(struct domain *d, const struct domain_config *c,
                                 size_t why_bytes)
 {
 	if (!domain_make_shared_info(d) || !domain_make_vcpus(d, c->vcpus) ||
-	    !special_make_acpi(d) || !special_make_ring(d, SPECIAL_CONSOLE))
+	    !special_make_acpi(d) || !special_make_ring(d, SPECIAL_CONSOLE) || !xenstore_create(d))
 		return "the machine has not enough free memory for its vCPUs";
 	if (c->superpages && !domain_fill_large(d))
 		return "the machine has not enough free 2 MiB pieces of memory for superpages=1";
@@ -208,6 +209,7 @@ static void domain_free_struct(struct domain *d)
 {
 	if (mfn_valid(d->shared_info_frame))
 		frame_free(d->shared_info_frame, 0);
+	xenstore_free(d);
 	special_free(d);
 	domains[d->id] = NULL;
 	d->used = false;
@@ -424,22 +426,6 @@ bool domain_reap(void)
 		return true;
 	}
 	return false;
-}
-
-/* ---- what the operator wants of the guest ---- */
-
-void domain_set_target(struct domain *d, uint64_t pages)
-{
-	d->target_pages = pages;
-	if (d->control_port)
-		evtchn_send_port(d, d->control_port);
-}
-
-void domain_request_shutdown(struct domain *d, uint32_t request)
-{
-	d->shutdown_request = request;
-	if (d->control_port)
-		evtchn_send_port(d, d->control_port);
 }
 
 void domain_latch_width(struct domain *d, bool wide)

@@ -98,6 +98,8 @@ enum evtchn_state {
 	EVTCHN_SERVICE, /* the other end is ours: .virq is an enum special_page */
 };
 
+struct xs_conn;
+
 struct evtchn {
 	enum evtchn_state state;
 	uint8_t vcpu; /* that is notified */
@@ -154,10 +156,12 @@ struct domain {
 	uint8_t callback_vector; /* 0 none */
 	uint64_t callback_param; /* as set, for get_param */
 
-	/* hypercall 50 */
-	uint64_t target_pages;
+	/* what the operator wants of the guest, and since when (wish.c) */
+	uint64_t target_pages, target_ns, shutdown_ns;
+	uint64_t balloon_ns; /* when its balloon moved last */
 	uint32_t shutdown_request;
-	uint16_t control_port; /* event channel told of changes */
+	uint16_t control_port; /* of hypercall 50: event channel told of changes */
+	struct xs_conn *store; /* xenstore.c; NULL: none */
 
 	/* the PV console's ring (console_ring.c): our indices, which the guest cannot reach */
 	struct spinlock ring_lock; /* outside of console_lock only */
@@ -207,9 +211,17 @@ const char *domain_shutdown_name(enum shutdown_code code); /* "poweroff", ... */
  * the last vCPU that set up the hypercall page or the callback. */
 void domain_latch_width(struct domain *d, bool wide);
 
-/* New memory target in pages; the guest is told by event. */
+/* ---- wish.c: what the operator wants of a guest; CPU 0 ---- */
+
+enum domain_wish { WISH_MEMORY, WISH_SHUTDOWN, WISH_SYSRQ };
+
+/* Each tells the guest, in every way that there is; whether it follows is its own affair. */
 void domain_set_target(struct domain *d, uint64_t pages);
-void domain_request_shutdown(struct domain *d, uint32_t request);
+void domain_request_shutdown(struct domain *d, uint32_t request); /* QUIRE_SHUTDOWN_* */
+void domain_sysrq(struct domain *d, char letter);
+bool domain_listens(struct domain *d, enum domain_wish wish); /* will it notice? */
+/* True: it has not done what was asked of it, and text is a sentence about that; else "". */
+bool domain_lags(struct domain *d, char *text, size_t bytes);
 
 /* ---- vcpu.c ---- */
 bool vcpu_create(struct domain *d, unsigned id) must_check; /* VCPU_DOWN; false: no memory */

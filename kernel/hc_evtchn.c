@@ -2,6 +2,7 @@
 /* event_channel_op. All its structures are made of 32-bit fields: one layout for all callers. */
 #include "kernel/evtchn.h"
 #include "kernel/hypercall.h"
+#include "kernel/xenstore.h"
 #include "kernel/string.h"
 
 /* Bind, and tell the port; the place for the answer is reserved first. */
@@ -141,9 +142,14 @@ static int64_t hc_send(struct hypercall *h, uint32_t port)
 {
 	int64_t rc = evtchn_send(h->d, port);
 
-	if (rc != 1 + SPECIAL_CONSOLE)
-		return rc < 0 ? rc : 0;
-	return console_ring_drain(h->d) ? HC_AGAIN : 0;
+	switch (rc) {
+	case 1 + SPECIAL_CONSOLE:
+		return console_ring_drain(h->d) ? HC_AGAIN : 0;
+	case 1 + SPECIAL_STORE:
+		return xenstore_event(h->d) ? HC_AGAIN : 0;
+	default:
+		return rc;
+	}
 }
 
 /* Operations whose structure is one port. */

@@ -90,6 +90,8 @@ static int64_t hc_balloon(struct hypercall *h, unsigned cmd, uint64_t start)
 	} else {
 		done = balloon_in(&h->d->space, gfns, (uint64_t)good, r.extent_order);
 	}
+	if (done)
+		__atomic_store_n(&h->d->balloon_ns, machine_ns(), __ATOMIC_RELAXED);
 	start += done;
 	if (done < n || start == r.nr_extents)
 		return (int64_t)start;

@@ -70,13 +70,17 @@ void monitor_state(const struct domain *d, char out[8]); /* "r-----", as xl show
 bool monitor_list(struct run *r);
 bool monitor_vcpu_list(struct run *r);
 bool monitor_create(struct run *r);
-bool monitor_mem_set(struct run *r);
-bool monitor_mem_max(struct run *r);
 bool monitor_pause(struct run *r);
 bool monitor_unpause(struct run *r);
-bool monitor_shutdown(struct run *r);
 bool monitor_destroy(struct run *r);
 bool monitor_wait(struct run *r);
+
+/* monitor_wish.c */
+bool monitor_mem_set(struct run *r);
+bool monitor_mem_max(struct run *r);
+bool monitor_shutdown(struct run *r);
+bool monitor_reboot(struct run *r);
+bool monitor_sysrq(struct run *r);
 
 /* monitor_memory.c */
 bool monitor_sharing(struct run *r);
@@ -91,7 +95,6 @@ bool monitor_hwinfo(struct run *r);
 bool monitor_dmesg(struct run *r);
 bool monitor_console(struct run *r);
 bool monitor_sleep(struct run *r);
-bool monitor_reboot(struct run *r);
 bool monitor_poweroff(struct run *r);
 
 /* monitor_top.c */

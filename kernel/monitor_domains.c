@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The monitor's verbs for domains. Domains are made and ended on this CPU only. */
-#include "kernel/abi/quire.h"
 #include "kernel/bundle.h"
 #include "kernel/config.h"
 #include "kernel/log.h"
@@ -17,7 +16,8 @@ static uint64_t mib(uint64_t pages)
 
 /* ---- list ---- */
 
-static void list_json(struct domain *d, const struct space_stats *s, const char *state)
+static void list_json(struct domain *d, const struct space_stats *s, const char *state,
+                      const char *lags)
 {
 	struct json j;
 
@@ -38,6 +38,7 @@ static void list_json(struct domain *d, const struct space_stats *s, const char 
 	json_number(&j, "untouched", s->untouched);
 	json_number(&j, "ballooned", s->ballooned);
 	json_number(&j, "exits", monitor_domain_exits(d));
+	json_string(&j, "lags", lags);
 	monitor_json(&j);
 }
 
@@ -56,13 +57,16 @@ static void list_line(struct domain *d, const struct space_stats *s, const char 
 static void list_one(struct run *r, struct domain *d)
 {
 	struct space_stats s = space_stats(&d->space);
-	char state[8];
+	char state[8], lags[100];
+	bool behind = domain_lags(d, lags, sizeof(lags));
 
 	monitor_state(d, state);
 	if (r->json)
-		list_json(d, &s, state);
+		list_json(d, &s, state, lags);
 	else
 		list_line(d, &s, state);
+	if (behind && !r->json)
+		log_print("    %s %s\n", d->name, lags);
 }
 
 /* at[0]: the last id that was shown */
@@ -216,59 +220,6 @@ bool monitor_create(struct run *r)
 	return ++r->at[0] == all.count;
 }
 
-/* ---- memory ---- */
-
-bool monitor_mem_set(struct run *r)
-{
-	struct domain *d = monitor_domain(r, r->word[1]);
-	uint64_t n, least, most, free;
-
-	if (!d || !monitor_number(r, r->word[2], "the memory in MiB", &n))
-		return true;
-	least = (d->space.min_pages + PAGES_PER_MIB - 1) / PAGES_PER_MIB;
-	most = d->space.max_pages / PAGES_PER_MIB;
-	if (n < least || n > most)
-		return monitor_fail(r,
-		                    "%s may have %lu MiB (its guaranteed `min`) to %lu MiB (its "
-		                    "`maxmem`), so not %lu; it has %lu now",
-		                    d->name, least, most, n, mib(d->space.memory_pages));
-	if (d->shutdown != SHUTDOWN_NONE)
-		return monitor_fail(r, "%s has shut down and will not answer", d->name);
-	free = mm_stats().frames_free / PAGES_PER_MIB;
-	if (n > mib(d->space.memory_pages) && n - mib(d->space.memory_pages) > free)
-		log_print("only %lu MiB are free: %s will get what there is\n", free, d->name);
-	if (!d->control_port)
-		log_print(
-		    "%s does not listen for a target (it bound no control event); it will see "
-		    "it when it asks\n",
-		    d->name);
-	domain_set_target(d, n * PAGES_PER_MIB);
-	return true;
-}
-
-bool monitor_mem_max(struct run *r)
-{
-	struct domain *d = monitor_domain(r, r->word[1]);
-	uint64_t n, pages;
-
-	if (!d || !monitor_number(r, r->word[2], "the memory in MiB", &n))
-		return true;
-	pages = n * PAGES_PER_MIB;
-	if (n > d->config.maxmem_mib)
-		return monitor_fail(
-		    r,
-		    "%s was made with maxmem=%u, and page tables for no more; %lu is "
-		    "too much",
-		    d->name, d->config.maxmem_mib, n);
-	if (pages < d->space.memory_pages)
-		return monitor_fail(r, "%s has %lu MiB now; `mem-set %s %lu` first", d->name,
-		                    mib(d->space.memory_pages), d->name, n);
-	spin_lock(&d->space.lock);
-	d->space.max_pages = pages;
-	spin_unlock(&d->space.lock);
-	return true;
-}
-
 /* ---- life ---- */
 
 bool monitor_pause(struct run *r)
@@ -286,31 +237,6 @@ bool monitor_unpause(struct run *r)
 
 	if (d)
 		domain_unpause(d);
-	return true;
-}
-
-bool monitor_shutdown(struct run *r)
-{
-	struct domain *d = monitor_domain(r, r->word[1]);
-	uint32_t request = QUIRE_SHUTDOWN_POWEROFF;
-
-	if (!d)
-		return true;
-	if (r->words > 2 && strcmp(r->word[2], "reboot"))
-		return monitor_fail(r, "`%s`: only `reboot` may stand there", r->word[2]);
-	if (d->shutdown != SHUTDOWN_NONE)
-		return monitor_fail(r, "%s has shut down already (%s); `destroy %s` frees it",
-		                    d->name, domain_shutdown_name(d->shutdown), d->name);
-	if (d->paused)
-		log_print("%s is paused and hears of it when it is unpaused\n", d->name);
-	else if (!d->control_port)
-		log_print(
-		    "%s does not listen for it (it bound no control event); `destroy %s` ends "
-		    "it\n",
-		    d->name, d->name);
-	if (r->words > 2)
-		request = QUIRE_SHUTDOWN_REBOOT;
-	domain_request_shutdown(d, request);
 	return true;
 }
 

@@ -209,13 +209,7 @@ bool monitor_sleep(struct run *r)
 	return machine_ns() >= r->at[0];
 }
 
-/* These two do not come back, so they tell that they are done beforehand. */
-bool monitor_reboot(struct run *r)
-{
-	log_tag("done status=0 command=%s", r->verb->name);
-	machine_reboot();
-}
-
+/* This does not come back, so it tells that it is done beforehand. */
 bool monitor_poweroff(struct run *r)
 {
 	log_tag("done status=0 command=%s", r->verb->name);

@@ -166,6 +166,26 @@ void domain_request_shutdown(struct domain *d, uint32_t request)
 	d->shutdown_request = request;
 }
 
+static char sysrq_pressed;
+
+void domain_sysrq(struct domain *d, char letter)
+{
+	(void)d;
+	sysrq_pressed = letter;
+}
+
+bool domain_listens(struct domain *d, enum domain_wish wish)
+{
+	(void)wish;
+	return d->control_port;
+}
+
+bool domain_lags(struct domain *d, char *text, size_t bytes)
+{
+	snprintf(text, bytes, "%s", d->target_pages ? "is on its way" : "");
+	return d->target_pages;
+}
+
 static char typed_to_guest[64]; /* by `console` */
 
 size_t console_ring_type(struct domain *d, const char *bytes, size_t n)

@@ -154,6 +154,36 @@ static void shutdown_asks(void **state)
 	assert_heard("status=1");
 }
 
+static void reboot_and_sysrq(void **state)
+{
+	(void)state;
+	type("reboot web\r");
+	assert_heard("status=0");
+	assert_int_equal(domains[1].shutdown_request, QUIRE_SHUTDOWN_REBOOT);
+	type("reboot nobody\r");
+	assert_heard("there is no domain `nobody`");
+	type("sysrq web h\r");
+	assert_heard("status=0");
+	assert_int_equal(sysrq_pressed, 'h');
+	type("sysrq web help\r");
+	assert_heard("sysrq: one key, not `help`");
+	domains[2].control_port = 0;
+	type("sysrq db h\r");
+	assert_heard("sysrq: db does not listen for it");
+}
+
+/* A guest that does not follow is shown as such, in the line below its own. */
+static void list_shows_who_lags(void **state)
+{
+	(void)state;
+	type("mem-set web 32\r");
+	type("list\r");
+	assert_heard("\n    web is on its way\n");
+	type("list --json\r");
+	assert_heard("\"lags\":\"is on its way\"");
+	assert_heard("\"lags\":\"\"");
+}
+
 static void creating(void **state)
 {
 	(void)state;
@@ -369,6 +399,8 @@ int main(void)
 	    cmocka_unit_test_setup(typed_text_forges_nothing, fresh),
 	    cmocka_unit_test_setup(memory_targets, fresh),
 	    cmocka_unit_test_setup(shutdown_asks, fresh),
+	    cmocka_unit_test_setup(reboot_and_sysrq, fresh),
+	    cmocka_unit_test_setup(list_shows_who_lags, fresh),
 	    cmocka_unit_test_setup(creating, fresh),
 	    cmocka_unit_test_setup(waiting, fresh),
 	    cmocka_unit_test_setup(sleeping, fresh),
