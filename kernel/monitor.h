@@ -97,6 +97,9 @@ bool monitor_console(struct run *r);
 bool monitor_sleep(struct run *r);
 bool monitor_poweroff(struct run *r);
 
+/* monitor_exits.c */
+bool monitor_exits(struct run *r);
+
 /* monitor_top.c */
 bool monitor_top(struct run *r);
 

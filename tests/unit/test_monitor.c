@@ -316,6 +316,22 @@ static void tables_as_json(void **state)
 	assert_heard("{\"schema\":1,\"cpus\":2,");
 }
 
+/* Kinds that did not occur are left out of the table, and are 0 in the object. */
+static void why_it_left_guest_mode(void **state)
+{
+	(void)state;
+	domains[1].vcpus[0]->exits[EXIT_CPUID] = 12;
+	domains[1].vcpus[0]->exits_total = 12;
+	type("exits web\r");
+	assert_heard("cpuid                  12\nall ");
+	assert_not_heard("hlt");
+	type("exits web --json\r");
+	assert_heard("\"name\":\"web\",\"exits\":");
+	assert_heard("\"cpuid\":12,\"hlt\":0,");
+	type("exits nobody\r");
+	assert_heard("status=1");
+}
+
 static void settling_takes_turns(void **state)
 {
 	(void)state;
@@ -409,6 +425,7 @@ int main(void)
 	    cmocka_unit_test_setup(the_map, fresh),
 	    cmocka_unit_test_setup(the_audit, fresh),
 	    cmocka_unit_test_setup(tables_as_json, fresh),
+	    cmocka_unit_test_setup(why_it_left_guest_mode, fresh),
 	    cmocka_unit_test_setup(settling_takes_turns, fresh),
 	    cmocka_unit_test_setup(top_until_a_key, fresh),
 	    cmocka_unit_test_setup(completion, fresh),
