@@ -6,6 +6,8 @@
  *	sched.c   which runnable vCPU runs where
  *	exit.c    what an exit means; hypercall.c and the hc_*.c files serve hypercalls
  *	evtchn.c  event channels, upcalls;  timer.c  one-shot timers, pvclock
+ *	apic.c    the virtual local APIC;  interrupt.c  what is delivered before an entry
+ *	vcpu_init.c  INIT and start-up IPIs
  *
  * The caller holds no lock unless a comment says otherwise; interrupts are off, as always
  * (machine.h). Times are nanoseconds of machine_ns(), memory is in pages unless a name
@@ -14,6 +16,7 @@
 #ifndef KERNEL_DOMAIN_H
 #define KERNEL_DOMAIN_H
 
+#include "arch/x86_64/guest/vlapic.h"
 #include "arch/x86_64/hvm.h"
 #include "kernel/machine.h"
 #include "mm/mm.h"
@@ -24,7 +27,7 @@
 #define MAX_EVTCHNS     128u /* ports of one domain; port 0 is never used */
 
 enum vcpu_state {
-	VCPU_DOWN,     /* not initialised, or gone down by vcpu_op */
+	VCPU_DOWN,     /* not initialised, gone down by vcpu_op, or halted for good */
 	VCPU_RUNNABLE, /* waits for a CPU, or runs on one */
 	VCPU_BLOCKED,  /* waits for an event (sched_op block, poll, HLT) */
 	VCPU_MEMORY,   /* waits for a frame; counts as runnable in runstate */
@@ -43,8 +46,8 @@ struct vcpu {
 	struct domain *domain;
 	mfn_t frame; /* where this structure lies */
 	unsigned id;
-	bool claimed;           /* a VCPUOP_initialise is under way or done */
-	bool initialised;       /* has a first state: by the loader or by VCPUOP_initialise */
+	bool held;              /* a VCPUOP_initialise is under way; under sched lock */
+	bool initialised;       /* has a first state: by the loader, VCPUOP_initialise or a SIPI */
 	enum vcpu_state state;  /* under sched lock */
 	bool running;           /* on a CPU now; under sched lock */
 	unsigned cpu;           /* where it runs or ran last */
@@ -57,11 +60,18 @@ struct vcpu {
 	uint64_t wait_ticket; /* place in the line, kept until it got its frame; 0 none */
 	bool waited;          /* since the last pvclock update */
 
+	/* interrupts (interrupt.c, apic.c, vcpu_init.c): of the CPU on which it is loaded */
+	struct vlapic apic;
+	bool look;       /* something may have become deliverable: look before the next entry */
+	bool offered;    /* the back end was asked for an interrupt window */
+	bool halted;     /* in HLT: not entered before something was delivered */
+	bool waits_sipi; /* since power-on or INIT: a start-up IPI is the only way on */
+
 	/* events (evtchn.c) */
 	uint8_t *info;  /* struct vcpu_info: in shared_info or registered; pinned */
 	gfn_t info_gfn; /* pinned page of a registered vcpu_info */
 	bool info_registered;
-	bool offered; /* the back end was asked for an interrupt window */
+	uint8_t upcall_vector; /* through the local APIC; 0: the domain's callback instead */
 	uint16_t virq_port[24];
 	bool polling;   /* SCHEDOP_poll: these ports wake it, masked or not */
 	bool poll_over; /* its time is up (timer.c) */
@@ -70,6 +80,7 @@ struct vcpu {
 	/* time (timer.c) */
 	uint64_t timer_ns; /* absolute, machine_ns; UINT64_MAX none */
 	uint64_t poll_ns;  /* when SCHEDOP_poll gives up; UINT64_MAX never */
+	uint64_t apic_ns;  /* when the local APIC's timer is at its end */
 	struct vcpu *timer_next;
 	bool timer_listed;
 	unsigned runstate; /* RUNSTATE_* */
@@ -231,6 +242,13 @@ void vcpu_stop(struct vcpu *v);   /* any -> DOWN; it leaves guest mode soon */
 void vcpu_wake(struct vcpu *v);   /* BLOCKED -> RUNNABLE; nothing otherwise */
 void vcpu_notify(struct vcpu *v); /* wake it, or make it look at its events if it runs */
 void vcpu_block(struct vcpu *v);  /* unless an event is pending; v runs here */
+/* An event of the local APIC (VLAPIC_*) was posted that may bring it up: what waits_sipi or a HLT
+ * with interrupts off left DOWN becomes RUNNABLE. And as vcpu_notify. */
+void vcpu_signal(struct vcpu *v);
+/* DOWN, unless one of these events was posted to its local APIC; v runs here. If it was the
+ * last that was up, the domain ends. */
+void vcpu_stop_unless(struct vcpu *v, uint32_t events);
+void vcpu_gone(struct domain *d); /* one of its vCPUs went DOWN: end with the last */
 void vcpu_wait_memory(struct vcpu *v);
 void vcpu_got_memory(struct vcpu *v);    /* what it waited for was there: wake the next in line */
 void vcpu_wake_memory_waiters(void);     /* frames became free: first come, first served */
@@ -263,16 +281,22 @@ void evtchn_send_virq(struct vcpu *v, unsigned virq);
 void evtchn_send_port(struct domain *d, unsigned port);
 bool evtchn_pending(struct vcpu *v);    /* upcall pending */
 bool evtchn_poll_ready(struct vcpu *v); /* that, or a port that SCHEDOP_poll waits for */
-void evtchn_deliver(struct vcpu *v);    /* offer or withdraw the upcall */
-/* Before each entry: is there something to deliver or to withdraw? */
-static inline bool evtchn_wants_look(const struct vcpu *v)
-{
-	return __atomic_load_n(v->info, __ATOMIC_SEQ_CST) || v->offered;
-}
 void evtchn_domain_init(struct domain *d);
 /* Other domains may bind to its offers from now on; no longer, and what they bound is broken. */
 void evtchn_peer_add(struct domain *d);
 void evtchn_peer_remove(struct domain *d);
+
+/* ---- interrupt.c ---- */
+/* Before each entry: is there something to deliver or to withdraw? */
+static inline bool interrupt_wants_look(const struct vcpu *v)
+{
+	return __atomic_load_n(v->info, __ATOMIC_SEQ_CST) || v->offered || v->look ||
+	       vlapic_has_posts(&v->apic);
+}
+/* Deliver it. False: the vCPU is not to be entered (it halts, or waits for a start-up IPI). */
+bool interrupt_deliver(struct vcpu *v) must_check;
+/* For one that is about to sleep: does something wake it at once? */
+bool interrupt_pending(struct vcpu *v);
 
 /* ---- timer.c ---- */
 void timer_init(void);
@@ -281,6 +305,7 @@ uint64_t timer_next_ns(void); /* earliest deadline of all, for machine_timer */
 void timer_set(struct vcpu *v, uint64_t ns);
 void pvclock_update(struct vcpu *v, bool waited);  /* fills vcpu_info.time */
 void timer_set_poll(struct vcpu *v, uint64_t ns);  /* when SCHEDOP_poll ends by itself */
+void timer_set_apic(struct vcpu *v, uint64_t ns);  /* when VLAPIC_TIMER is to be posted */
 void timer_forget(struct vcpu *v);                 /* off the list: v is about to be freed */
 void timer_wallclock(struct domain *d);            /* fills shared_info's wall clock */
 void runstate_change(struct vcpu *v, unsigned to); /* under sched lock */

@@ -68,24 +68,15 @@ bool evtchn_poll_ready(struct vcpu *v)
 	return false;
 }
 
-void evtchn_deliver(struct vcpu *v)
-{
-	uint8_t vector = v->domain->callback_vector;
-
-	if (vector && evtchn_pending(v)) {
-		v->offered = !hvm->vcpu_offer(&v->hv, vector);
-	} else if (v->offered) {
-		(void)hvm->vcpu_offer(&v->hv, -1);
-		v->offered = false;
-	}
-}
-
 void evtchn_upcall(struct vcpu *v, unsigned port)
 {
 	unsigned sel = port / (v->domain->wide_info ? 64 : 32);
 
 	evtchn_test_and_set(v->info + VCPU_INFO_SEL(v->domain->wide_info), sel);
-	__atomic_store_n(v->info + VCPU_INFO_PENDING, 1, __ATOMIC_SEQ_CST);
+	/* A vector of its own comes through the local APIC, once for each rise of the flag. */
+	if (!__atomic_exchange_n(v->info + VCPU_INFO_PENDING, 1, __ATOMIC_SEQ_CST) &&
+	    v->upcall_vector)
+		vlapic_post(&v->apic, v->upcall_vector);
 	vcpu_notify(v);
 }
 

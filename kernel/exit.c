@@ -11,6 +11,7 @@
 #include "arch/x86_64/guest/cpuid.h"
 #include "arch/x86_64/guest/msr.h"
 #include "arch/x86_64/xstate.h"
+#include "kernel/apic.h"
 #include "kernel/hypercall.h"
 #include "kernel/sched.h"
 
@@ -44,11 +45,18 @@ const struct cr_limits *exit_limits(void)
 	return &limits;
 }
 
+uint32_t exit_cpu_signature(void)
+{
+	return cpuid_basics[1].eax;
+}
+
 void exit_raise(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error)
 {
 	const struct hvm_event e = {EVENT_EXCEPTION, vector, has_error, error};
 
 	hvm->vcpu_inject(&v->hv, &e);
+	if (v->hv.displaced)
+		v->look = true;
 }
 
 static void exit_gp(struct vcpu *v)
@@ -120,6 +128,7 @@ static void exit_cpuid_slow(struct vcpu *v, uint32_t leaf, uint32_t subleaf, str
 	    .tsc_khz = tsc_khz,
 	    .domid = v->domain->id,
 	    .vcpu_id = (uint16_t)v->id,
+	    .nr_vcpus = (uint16_t)v->domain->nr_vcpus,
 	};
 
 	cpuid_guest(&view, leaf, subleaf, r);
@@ -127,7 +136,13 @@ static void exit_cpuid_slow(struct vcpu *v, uint32_t leaf, uint32_t subleaf, str
 
 static void exit_cpuid_vary(struct vcpu *v, uint32_t leaf, struct cpuid_regs *r)
 {
-	const struct cpuid_view view = {.cr4 = hvm->vcpu_cr4(&v->hv), .vcpu_id = (uint16_t)v->id};
+	const struct cpuid_view view = {
+	    .raw = cpuid,
+	    .cr4 = hvm->vcpu_cr4(&v->hv),
+	    .vcpu_id = (uint16_t)v->id,
+	    .nr_vcpus = (uint16_t)v->domain->nr_vcpus,
+	    .apic = vlapic_enabled(&v->apic),
+	};
 
 	cpuid_vary(&view, leaf, r);
 }
@@ -144,7 +159,7 @@ static void exit_cpuid(struct vcpu *v, const struct vmexit *x)
 		r = cpuid_extendeds[leaf - 0x80000000u];
 	else
 		exit_cpuid_slow(v, leaf, subleaf, &r);
-	if (cpuid_wants_cr4(leaf))
+	if (cpuid_varies(leaf))
 		exit_cpuid_vary(v, leaf, &r);
 	gpr[RAX] = r.eax;
 	gpr[RBX] = r.ebx;
@@ -158,16 +173,13 @@ static void exit_hlt(struct vcpu *v, const struct vmexit *x)
 	bool can_wake = v->hv.regs.rflags & RFLAGS_INTERRUPTS;
 
 	exit_skip(v, x);
-	if (can_wake) {
+	v->halted = v->look = true;
+	/* With interrupts off NMI and INIT only wake it: it is down; with the last one ends the
+	 * domain. */
+	if (can_wake)
 		vcpu_block(v);
-		return;
-	}
-	/* No event can ever wake it: it is down, as in Xen; with the last one ends the domain. */
-	vcpu_stop(v);
-	for (unsigned i = 0; i < v->domain->nr_vcpus; i++)
-		if (v->domain->vcpus[i]->state != VCPU_DOWN)
-			return;
-	domain_shutdown(v->domain, SHUTDOWN_POWEROFF_);
+	else
+		vcpu_stop_unless(v, VLAPIC_NMI | VLAPIC_INIT);
 }
 
 static void exit_pause(struct vcpu *v, const struct vmexit *x)
@@ -181,12 +193,12 @@ static bool exit_msr_value(struct vcpu *v, const struct msr_row *row, uint64_t *
 	switch (row->read) {
 	case MSR_READ_VALUE:
 		*value = row->value;
-		/* The boot CPU's flag (SDM vol. 3, 10.4.4). */
-		if (row->msr == MSR_APIC_BASE && v->id == 0)
-			*value |= BIT(8);
 		return true;
 	case MSR_READ_TSC:
 		*value = machine_tsc();
+		return true;
+	case MSR_READ_APIC_BASE:
+		*value = vlapic_base_read(&v->apic);
 		return true;
 	case MSR_READ_BACKEND:
 		return hvm->vcpu_read_msr(&v->hv, row->msr, value);
@@ -199,9 +211,11 @@ static bool exit_msr_value(struct vcpu *v, const struct msr_row *row, uint64_t *
 static void exit_rdmsr(struct vcpu *v, const struct vmexit *x)
 {
 	uint64_t *gpr = v->hv.regs.gpr, value;
-	const struct msr_row *row = msr_find((uint32_t)gpr[RCX]);
+	uint32_t msr = (uint32_t)gpr[RCX];
+	const struct msr_row *row = msr_find(msr);
 
-	if (!row || !exit_msr_value(v, row, &value)) {
+	if (apic_is_msr(msr) ? !apic_read_msr(v, msr, &value)
+	                     : !row || !exit_msr_value(v, row, &value)) {
 		exit_gp(v);
 		return;
 	}
@@ -239,6 +253,8 @@ static int64_t exit_msr_write(struct vcpu *v, const struct msr_row *row, uint64_
 		return 0;
 	case MSR_WRITE_BACKEND:
 		return hvm->vcpu_write_msr(&v->hv, row->msr, value) ? 0 : -XEN_EINVAL;
+	case MSR_WRITE_APIC_BASE:
+		return apic_write_base(v, value) ? 0 : -XEN_EINVAL;
 	case MSR_WRITE_HYPERCALL_PAGE:
 		return exit_hypercall_page(v, value);
 	case MSR_WRITE_DENY:
@@ -250,10 +266,15 @@ static int64_t exit_msr_write(struct vcpu *v, const struct msr_row *row, uint64_
 static void exit_wrmsr(struct vcpu *v, const struct vmexit *x)
 {
 	const uint64_t *gpr = v->hv.regs.gpr;
-	const struct msr_row *row = msr_find((uint32_t)gpr[RCX]);
+	uint32_t msr = (uint32_t)gpr[RCX];
+	const struct msr_row *row = msr_find(msr);
 	uint64_t value = gpr[RDX] << 32 | (uint32_t)gpr[RAX];
-	int64_t rc = row ? exit_msr_write(v, row, value) : -XEN_EINVAL;
+	int64_t rc = -XEN_EINVAL;
 
+	if (apic_is_msr(msr))
+		rc = apic_write_msr(v, msr, value) ? 0 : -XEN_EINVAL;
+	else if (row)
+		rc = exit_msr_write(v, row, value);
 	if (rc == HC_AGAIN)
 		return;
 	if (rc)
@@ -272,6 +293,8 @@ static void exit_cr(struct vcpu *v, const struct vmexit *x)
 		return;
 	}
 	hvm->vcpu_write_cr(&v->hv, x->cr.number, x->cr.value);
+	if (x->cr.number == 8)
+		apic_write_cr8(v, x->cr.value);
 	exit_skip(v, x);
 }
 
@@ -306,6 +329,8 @@ static void exit_memory(struct vcpu *v, const struct vmexit *x)
 		vcpu_wait_memory(v);
 		break;
 	case VERDICT_DEVICE:
+		if (exit_mmio(v, x))
+			break;
 		domain_crash(v, "it %s guest-physical address 0x%lx, where it has no memory",
 		             x->memory.access & FAULT_WRITE ? "wrote to" : "read from",
 		             (unsigned long)gpa);

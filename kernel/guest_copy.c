@@ -108,13 +108,14 @@ static uint64_t copy_address(const struct guest_copy *c, uint64_t gva)
 	return c->wide ? gva : (uint32_t)gva;
 }
 
-int64_t guest_copy_in(struct guest_copy *c, void *dst, uint64_t gva, uint64_t bytes)
+static int64_t copy_read(struct guest_copy *c, void *dst, uint64_t gva, uint64_t bytes,
+                         unsigned access)
 {
 	uint8_t *to = dst;
 
 	while (bytes) {
 		uint64_t at = copy_address(c, gva), n = copy_chunk(at, bytes), gpa;
-		int64_t rc = copy_walk(c, at, 0, &gpa);
+		int64_t rc = copy_walk(c, at, access, &gpa);
 
 		if (!rc)
 			rc = copy_error(c, guest_memory->read(copy_space(c), gpa, to, n));
@@ -125,6 +126,21 @@ int64_t guest_copy_in(struct guest_copy *c, void *dst, uint64_t gva, uint64_t by
 		bytes -= n;
 	}
 	return 0;
+}
+
+int64_t guest_copy_in(struct guest_copy *c, void *dst, uint64_t gva, uint64_t bytes)
+{
+	return copy_read(c, dst, gva, bytes, 0);
+}
+
+int64_t guest_copy_fetch(struct guest_copy *c, void *dst, uint64_t gva, uint64_t bytes)
+{
+	return copy_read(c, dst, gva, bytes, GVA_FETCH);
+}
+
+int64_t guest_copy_translate(struct guest_copy *c, uint64_t gva, unsigned access, uint64_t *gpa)
+{
+	return copy_walk(c, copy_address(c, gva), access, gpa);
 }
 
 int64_t guest_copy_write(struct guest_copy *c, uint64_t gva, const void *src, uint64_t bytes)

@@ -67,6 +67,12 @@ void guest_copy_state(struct guest_copy *c);
 /* 0, -XEN_EFAULT or HC_AGAIN. */
 int64_t guest_copy_in(struct guest_copy *c, void *dst, uint64_t gva, uint64_t bytes) must_check;
 
+/* The same for bytes of an instruction; gva is linear. */
+int64_t guest_copy_fetch(struct guest_copy *c, void *dst, uint64_t gva, uint64_t bytes) must_check;
+/* Where an access (GVA_WRITE or 0) at a linear address leads. The same answers. */
+int64_t guest_copy_translate(struct guest_copy *c, uint64_t gva, unsigned access,
+                             uint64_t *gpa) must_check;
+
 /* Reserve up to PAGE_SIZE bytes of output. 0, -XEN_EFAULT, -XEN_ENOMEM or HC_AGAIN. */
 int64_t guest_copy_reserve(struct guest_copy *c, struct guest_buffer *b, uint64_t gva,
                            uint64_t bytes) must_check;

@@ -119,12 +119,8 @@ int64_t hc_set_timer_op(struct hypercall *h)
 
 static int64_t hc_vcpu_down(struct hypercall *h, struct vcpu *v)
 {
-	/* First down, then look: of two that go at once, one sees that it was the last. */
 	vcpu_stop(v);
-	for (unsigned i = 0; i < h->d->nr_vcpus; i++)
-		if (h->d->vcpus[i]->state != VCPU_DOWN)
-			return 0;
-	domain_shutdown(h->d, SHUTDOWN_POWEROFF_); /* as in Xen */
+	vcpu_gone(h->d);
 	return 0;
 }
 

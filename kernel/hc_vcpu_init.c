@@ -8,6 +8,7 @@
 #include "arch/x86_64/guest/cr.h"
 #include "kernel/exit.h"
 #include "kernel/hypercall.h"
+#include "kernel/sched.h"
 #include "kernel/string.h"
 
 #define RFLAGS_FIXED BIT(1)
@@ -133,6 +134,35 @@ static bool init_state(const struct vcpu_hvm_context *c, struct guest_regs *r,
 	return cr_state_valid(s);
 }
 
+/*
+ * Two vCPUs may ask this for the same third one at once, and it may be sent a
+ * start-up IPI at the same time: only one that is down and on no CPU is taken, and it
+ * comes onto none while it is held. One that has a state keeps it.
+ */
+static bool init_claim(struct vcpu *v)
+{
+	bool ok;
+
+	sched_lock();
+	ok = !v->initialised && !v->held && !v->running && v->state == VCPU_DOWN;
+	if (ok)
+		v->held = true;
+	sched_unlock();
+	return ok;
+}
+
+static void init_release(struct vcpu *v, bool ok)
+{
+	sched_lock();
+	v->held = false;
+	if (ok) {
+		v->initialised = true;
+		v->waits_sipi = v->halted = false;
+	}
+	sched_enqueue(v); /* if it was called meanwhile */
+	sched_unlock();
+}
+
 int64_t hc_vcpu_initialise(struct hypercall *h, struct vcpu *v)
 {
 	struct vcpu_hvm_context c;
@@ -145,11 +175,8 @@ int64_t hc_vcpu_initialise(struct hypercall *h, struct vcpu *v)
 		return rc;
 	if (!init_state(&c, &r, &s))
 		return -XEN_EINVAL;
-	/* Two vCPUs may ask this for the same third one at once. One that has a state (vCPU 0
-	 * has the loader's) keeps it: it may be running. */
-	if (v->initialised || __atomic_exchange_n(&v->claimed, true, __ATOMIC_SEQ_CST))
+	if (!init_claim(v))
 		return -XEN_EEXIST;
-	ASSERT(v != h->v && v->state == VCPU_DOWN);
 	/* A vCPU's state is set where it is loaded, and one vCPU is loaded at a time. */
 	hvm->vcpu_unload(&h->v->hv);
 	hvm->vcpu_load(&v->hv);
@@ -157,6 +184,6 @@ int64_t hc_vcpu_initialise(struct hypercall *h, struct vcpu *v)
 	ok = hvm->vcpu_set_state(&v->hv, &s);
 	hvm->vcpu_unload(&v->hv);
 	hvm->vcpu_load(&h->v->hv);
-	v->initialised = v->claimed = ok;
+	init_release(v, ok);
 	return ok ? 0 : -XEN_EINVAL;
 }

@@ -45,7 +45,7 @@ static bool set_first_state(struct vcpu *v, uint32_t entry, uint64_t start_info)
 
 	hvm->vcpu_load(&v->hv);
 	pvh_first_state(entry, start_info, &v->hv.regs, &state);
-	v->initialised = v->claimed = hvm->vcpu_set_state(&v->hv, &state);
+	v->initialised = hvm->vcpu_set_state(&v->hv, &state);
 	hvm->vcpu_unload(&v->hv);
 	return v->initialised;
 }

@@ -423,8 +423,8 @@ static void sched_run_vcpu(struct cpu_sched *c, struct vcpu *v)
 	runstate_publish(v);
 	sched_rearm(c, v->slice_end_ns);
 	while (!c->poll || sched_stay(c, v)) {
-		if (evtchn_wants_look(v))
-			evtchn_deliver(v);
+		if (interrupt_wants_look(v) && !interrupt_deliver(v))
+			continue;
 		flush = flush_enter(&v->domain->space);
 		hvm->vcpu_run(&v->hv, flush, &x);
 		exit_dispatch(v, &x);

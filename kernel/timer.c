@@ -61,7 +61,7 @@ void timer_init(void)
 
 static uint64_t timer_due(const struct vcpu *v)
 {
-	return min_u64(v->timer_ns, v->poll_ns);
+	return min_u64(min_u64(v->timer_ns, v->poll_ns), v->apic_ns);
 }
 
 static void timer_unlist(struct vcpu *v)
@@ -111,10 +111,19 @@ void timer_set_poll(struct vcpu *v, uint64_t ns)
 	sched_arm(ns);
 }
 
+void timer_set_apic(struct vcpu *v, uint64_t ns)
+{
+	spin_lock(&timer_lock);
+	v->apic_ns = ns;
+	timer_list(v);
+	spin_unlock(&timer_lock);
+	sched_arm(ns);
+}
+
 void timer_forget(struct vcpu *v)
 {
 	spin_lock(&timer_lock);
-	v->timer_ns = v->poll_ns = UINT64_MAX;
+	v->timer_ns = v->poll_ns = v->apic_ns = UINT64_MAX;
 	timer_list(v);
 	spin_unlock(&timer_lock);
 }
@@ -127,7 +136,7 @@ uint64_t timer_next_ns(void)
 /* Fire what is due on v, the first of the list; lock held. */
 static void timer_fire(struct vcpu *v, uint64_t now)
 {
-	bool timer = v->timer_ns <= now, poll = v->poll_ns <= now;
+	bool timer = v->timer_ns <= now, poll = v->poll_ns <= now, apic = v->apic_ns <= now;
 
 	if (timer)
 		v->timer_ns = UINT64_MAX;
@@ -136,7 +145,13 @@ static void timer_fire(struct vcpu *v, uint64_t now)
 		v->poll_ns = UINT64_MAX;
 		v->poll_over = true;
 	}
+	if (apic)
+		v->apic_ns = UINT64_MAX;
 	timer_list(v);
+	if (apic) {
+		vlapic_post_event(&v->apic, (uint32_t)VLAPIC_TIMER);
+		vcpu_notify(v);
+	}
 	if (timer)
 		evtchn_send_virq(v, VIRQ_TIMER);
 	if (poll && v->polling)

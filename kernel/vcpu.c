@@ -5,7 +5,7 @@
  *
  *	DOWN --start--> RUNNABLE --block--> BLOCKED --wake--> RUNNABLE
  *	                RUNNABLE --wait_memory--> MEMORY --wake--> RUNNABLE
- *	any --stop--> DOWN
+ *	any --stop--> DOWN --signal--> RUNNABLE, by INIT, start-up IPI or NMI
  *
  * Lost wake-ups: a sender first sets the event's bits and then takes the lock
  * to wake; a sleeper takes the lock, becomes BLOCKED and then looks at the
@@ -31,7 +31,8 @@ bool vcpu_may_run(const struct vcpu *v)
 {
 	const struct domain *d = v->domain;
 
-	return v->state == VCPU_RUNNABLE && !d->paused && !d->dying && d->shutdown == SHUTDOWN_NONE;
+	return v->state == VCPU_RUNNABLE && !v->held && !d->paused && !d->dying &&
+	       d->shutdown == SHUTDOWN_NONE;
 }
 
 /* ---- life ---- */
@@ -60,7 +61,9 @@ bool vcpu_create(struct domain *d, unsigned id)
 	v->id = id;
 	v->state = VCPU_DOWN;
 	v->info = d->shared_info + id * VCPU_INFO_BYTES;
-	v->timer_ns = v->poll_ns = UINT64_MAX;
+	v->timer_ns = v->poll_ns = v->apic_ns = UINT64_MAX;
+	vlapic_reset(&v->apic, id);
+	v->waits_sipi = v->look = id != 0;
 	v->runstate = RUNSTATE_offline;
 	v->runstate_since_ns = machine_ns();
 	if (!hvm->vcpu_init(&v->hv, &d->space, d->id, id)) {
@@ -124,6 +127,7 @@ void vcpu_start(struct vcpu *v)
 {
 	sched_lock();
 	if (v->state == VCPU_DOWN) {
+		v->halted = false; /* `up` behind a HLT with interrupts off, as in Xen */
 		runstate_change(v, RUNSTATE_runnable);
 		vcpu_ready(v);
 	}
@@ -141,6 +145,53 @@ void vcpu_stop(struct vcpu *v)
 		sched_resched_cpu(v->cpu);
 	else if (v->runstate != RUNSTATE_offline)
 		runstate_change(v, RUNSTATE_offline);
+	sched_unlock();
+}
+
+void vcpu_stop_unless(struct vcpu *v, uint32_t events)
+{
+	bool stopped;
+
+	sched_lock();
+	stopped = !(v->apic.events & events);
+	if (stopped)
+		v->state = VCPU_DOWN;
+	sched_unlock();
+	sched_resched();
+	if (stopped)
+		vcpu_gone(v->domain);
+}
+
+/* Each goes down first and looks then: of two that go at once, one sees that it was the last. */
+void vcpu_gone(struct domain *d)
+{
+	for (unsigned i = 0; i < d->nr_vcpus; i++)
+		if (d->vcpus[i]->state != VCPU_DOWN)
+			return;
+	domain_shutdown(d, SHUTDOWN_POWEROFF_); /* as in Xen */
+}
+
+/* What brings a vCPU up that is DOWN: by VCPUOP_down, nothing but INIT. Lock held. */
+static bool vcpu_is_called(const struct vcpu *v)
+{
+	uint32_t events = v->apic.events;
+
+	return (events & VLAPIC_INIT) || ((events & VLAPIC_STARTUP) && v->waits_sipi) ||
+	       ((events & VLAPIC_NMI) && v->halted && !v->waits_sipi);
+}
+
+void vcpu_signal(struct vcpu *v)
+{
+	sched_lock();
+	if (v->state == VCPU_DOWN && vcpu_is_called(v)) {
+		if (!v->running)
+			runstate_change(v, RUNSTATE_runnable);
+		vcpu_ready(v);
+	} else if (v->state == VCPU_BLOCKED) {
+		vcpu_ready(v);
+	} else if (v->running && v->cpu != machine_cpu()) {
+		machine_kick(v->cpu);
+	}
 	sched_unlock();
 }
 
@@ -167,7 +218,8 @@ void vcpu_block(struct vcpu *v)
 	sched_lock();
 	if (v->state == VCPU_RUNNABLE) {
 		v->state = VCPU_BLOCKED;
-		if (v->polling ? v->poll_over || evtchn_poll_ready(v) : evtchn_pending(v)) {
+		if (interrupt_pending(v) ||
+		    (v->polling && (v->poll_over || evtchn_poll_ready(v)))) {
 			v->state = VCPU_RUNNABLE;
 			v->polling = false;
 		}

@@ -103,6 +103,9 @@ struct hvm_vcpu {
 	uint32_t last_cpu; /* the CPU it ran on last; ~0 at the start */
 	void *fpu;         /* extended state, a page or more, XSAVE layout */
 	uint64_t xcr0, guest_dr[4], guest_dr6;
+	/* An exception took the place of an interrupt that was queued: its vector and 1; 0 none.
+	 * kernel/ takes it back and clears this. */
+	uint16_t displaced;
 	uint64_t tsc_aux; /* xstate.c switches it; written through vcpu_write_msr or by the guest */
 	union {
 		struct vmx_vcpu *vmx;
@@ -156,6 +159,9 @@ struct hvm_ops {
 	 * CPU will exit with EXIT_WINDOW when it can. vector < 0: no longer any.
 	 */
 	bool (*vcpu_offer)(struct hvm_vcpu *v, int vector);
+
+	/* Whatever waits to be delivered is forgotten, an NMI or a triple fault too: for INIT. */
+	void (*vcpu_drop_events)(struct hvm_vcpu *v);
 
 	/*
 	 * Cheap, for each hypercall: the CPL in bits 1..0, and VCPU_MODE_64 if the

@@ -75,6 +75,12 @@ static bool fake_offer(struct hvm_vcpu *v, int vector)
 	return vector >= 0 && fake_of(v)->takes_interrupts;
 }
 
+static void fake_drop_events(struct hvm_vcpu *v)
+{
+	fake_of(v)->drops++;
+	v->displaced = 0;
+}
+
 static unsigned fake_mode(struct hvm_vcpu *v)
 {
 	return fake_of(v)->mode;
@@ -135,6 +141,7 @@ static const struct hvm_ops fake_ops = {
     .vcpu_skip = fake_skip,
     .vcpu_inject = fake_inject,
     .vcpu_offer = fake_offer,
+    .vcpu_drop_events = fake_drop_events,
     .vcpu_mode = fake_mode,
     .vcpu_cr4 = fake_cr4,
     .vcpu_get_state = fake_get_state,

@@ -11,7 +11,7 @@
 struct fake_vcpu {
 	struct guest_state state;
 	unsigned mode; /* what vcpu_mode answers */
-	unsigned skips, injects, loads;
+	unsigned skips, injects, loads, drops;
 	struct hvm_event event; /* the last one injected */
 	int offered;            /* -1 none */
 	bool takes_interrupts;

@@ -15,6 +15,7 @@
 
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/guest/acpi_tables.h"
+#include "arch/x86_64/guest/vlapic.h"
 #include "arch/x86_64/madt.h"
 
 #define GPA UINT64_C(0xfeff8000)
@@ -52,7 +53,7 @@ static void a_local_apic_for_each_vcpu(void **state)
 		assert_int_equal(m.nr_cpus + m.dropped, vcpus);
 		assert_int_equal(m.nr_ioapics, 0);
 		for (unsigned i = 0; i < m.nr_cpus; i++) {
-			assert_int_equal(m.apic_id[i], i);
+			assert_int_equal(m.apic_id[i], vlapic_id_of(i));
 			assert_int_equal(t.data[44 + 8 * i + 2], i);
 		}
 		assert_memory_equal(t.data + 36, "\0\0\xe0\xfe\0\0\0\0", 8);

@@ -39,8 +39,14 @@ static struct cpuid_regs little(uint32_t leaf, uint32_t subleaf)
 	return r;
 }
 
-static struct cpuid_view view = {
-    .raw = everything, .xcr0_mask = 7, .xcr0 = 3, .domid = 5, .vcpu_id = 2, .tsc_khz = 2000000};
+static struct cpuid_view view = {.raw = everything,
+                                 .xcr0_mask = 7,
+                                 .xcr0 = 3,
+                                 .domid = 5,
+                                 .vcpu_id = 2,
+                                 .nr_vcpus = 4,
+                                 .apic = true,
+                                 .tsc_khz = 2000000};
 
 static struct cpuid_regs ask(uint32_t leaf, uint32_t subleaf)
 {
@@ -55,10 +61,10 @@ static void test_hidden(void **state)
 	struct cpuid_regs one = ask(1, 0), seven = ask(7, 0), ext = ask(0x80000001, 0);
 
 	(void)state;
-	/* MONITOR, VMX, SMX, PDCM, PCID, x2APIC, TSC deadline */
-	assert_false(one.ecx & (BIT(3) | BIT(5) | BIT(6) | BIT(15) | BIT(17) | BIT(21) | BIT(24)));
-	/* MCE, APIC, MTRR, MCA, DS, ACPI, HTT */
-	assert_false(one.edx & (BIT(7) | BIT(9) | BIT(12) | BIT(14) | BIT(21) | BIT(22) | BIT(28)));
+	/* MONITOR, VMX, SMX, PDCM, PCID, TSC deadline */
+	assert_false(one.ecx & (BIT(3) | BIT(5) | BIT(6) | BIT(15) | BIT(17) | BIT(24)));
+	/* MCE, MTRR, MCA, DS, ACPI */
+	assert_false(one.edx & (BIT(7) | BIT(12) | BIT(14) | BIT(21) | BIT(22)));
 	/* TSC_ADJUST, SGX, INVPCID, RTM, MPX, PT */
 	assert_false(seven.ebx & (BIT(1) | BIT(2) | BIT(10) | BIT(11) | BIT(14) | BIT(25)));
 	/* WAITPKG, CET, LA57, key locker, PKS */
@@ -68,10 +74,58 @@ static void test_hidden(void **state)
 	/* SVM, extended APIC space, OSVW, IBS, LWP, PMU, MONITORX */
 	assert_false(ext.ecx & (BIT(2) | BIT(3) | BIT(9) | BIT(10) | BIT(15) | BIT(23) | BIT(29)));
 	assert_true(one.ecx & BIT(31)); /* a hypervisor is present */
-	assert_int_equal(one.ebx >> 24, 2);
 	for (uint32_t leaf = 0xe; leaf < 0x30; leaf++)
 		assert_int_equal(ask(leaf, 0).eax | ask(leaf, 0).ebx, 0);
-	assert_int_equal(ask(5, 0).ecx | ask(6, 0).eax | ask(0xa, 0).eax | ask(0xb, 0).ebx, 0);
+	assert_int_equal(ask(5, 0).ecx | ask(6, 0).eax | ask(0xa, 0).eax, 0);
+}
+
+/* The local APIC is ours: there on any CPU, unless the guest has disabled it. */
+static void test_apic(void **state)
+{
+	(void)state;
+	view.raw = little;
+	assert_true(ask(1, 0).ecx & BIT(21));
+	assert_true(ask(1, 0).edx & BIT(9));
+	view.apic = false;
+	assert_false(ask(1, 0).edx & BIT(9));
+	view.apic = true;
+	view.raw = everything;
+}
+
+static struct cpuid_regs an_amd(uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid_regs r = everything(leaf, subleaf);
+
+	if (leaf == 0)
+		r.ebx = 0x68747541;
+	return r;
+}
+
+/* One package of cores with one thread each, in every leaf that tells of it; core n has id 2n. */
+static void test_topology(void **state)
+{
+	struct cpuid_regs one = ask(1, 0), thread = ask(0xb, 0), core = ask(0xb, 1);
+
+	(void)state;
+	assert_int_equal(one.ebx >> 24, 4);
+	assert_int_equal(one.ebx >> 16 & 0xff, 16);
+	assert_true(one.edx & BIT(28));
+	assert_int_equal(thread.eax, 1);
+	assert_int_equal(thread.ebx, 1);
+	assert_int_equal(thread.ecx, 0x100);
+	assert_int_equal(core.eax, 4);
+	assert_int_equal(core.ebx, 4);
+	assert_int_equal(core.ecx, 0x201);
+	assert_int_equal(thread.edx, 4);
+	assert_int_equal(ask(0xb, 2).eax | ask(0xb, 2).ebx, 0);
+	assert_int_equal(ask(0xb, 2).ecx, 2);
+	/* Leaf 4 of "everything" is a cache of level 7. */
+	assert_int_equal(ask(4, 0).eax >> 26, 7);
+	assert_int_equal(ask(4, 0).eax >> 14 & 0xfff, 15);
+	assert_int_equal(ask(0x80000008, 0).ecx, 0);
+	view.raw = an_amd;
+	assert_int_equal(ask(0x80000008, 0).ecx, 0x4003);
+	view.raw = everything;
 }
 
 /* OSXSAVE and OSPKE mirror the guest's CR4, not the CPU's. */
@@ -166,6 +220,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_hidden),
+	    cmocka_unit_test(test_apic),
+	    cmocka_unit_test(test_topology),
 	    cmocka_unit_test(test_mirrors),
 	    cmocka_unit_test(test_xsave),
 	    cmocka_unit_test(test_no_avx),

@@ -5,6 +5,7 @@
  * management ports, SCI, FACS, the legacy devices' flags.
  */
 #include "arch/x86_64/guest/acpi_tables.h"
+#include "arch/x86_64/guest/vlapic.h"
 
 #include "kernel/string.h"
 #include "mm/leaf/assert.h"
@@ -166,8 +167,8 @@ static void acpi_madt(struct acpi_madt *m, unsigned vcpus)
 {
 	m->lapic_address = 0xfee00000;
 	for (unsigned i = 0; i < vcpus; i++)
-		m->lapic[i] =
-		    (struct acpi_lapic){0, sizeof(struct acpi_lapic), (uint8_t)i, (uint8_t)i, 1};
+		m->lapic[i] = (struct acpi_lapic){0, sizeof(struct acpi_lapic), (uint8_t)i,
+		                                  (uint8_t)vlapic_id_of(i), 1};
 	acpi_header(m, "APIC", 5, (uint32_t)(sizeof(*m) + vcpus * sizeof(struct acpi_lapic)));
 }
 

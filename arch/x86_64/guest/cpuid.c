@@ -2,13 +2,18 @@
 /*
  * CPUID as a guest sees it. A list of what is let through; what is not listed
  * is hidden, so a feature of a future CPU is hidden until someone has thought
- * about it. Hidden on purpose: VMX, SVM, MONITOR, the local APIC and x2APIC, MTRRs,
- * machine check, PMU and debug store, TSC deadline and TSC_ADJUST, PCID and
- * INVPCID, LA57, MPX, AMX, CET, XSAVES, speculation control, SGX, HT topology.
+ * about it. Hidden on purpose: VMX, SVM, MONITOR, MTRRs, machine check, PMU and
+ * debug store, TSC deadline and TSC_ADJUST, PCID and INVPCID, LA57, MPX, AMX, CET,
+ * XSAVES, speculation control, SGX.
+ *
+ * The local APIC is ours (vlapic.c), so it is there on any CPU. The topology is
+ * one package of cores with one thread each: core n has APIC id 2n, as the MADT
+ * says, and caches but the last are a core's own.
  *
  * Bits: SDM vol. 2, CPUID; APM vol. 3, appendix E. Xen's leaves: arch-x86/cpuid.h.
  */
 #include "arch/x86_64/guest/cpuid.h"
+#include "arch/x86_64/guest/vlapic.h"
 #include "kernel/abi/quire.h"
 
 #define XEN_BASE      0x40000000u
@@ -28,6 +33,7 @@
 #define B(n) (1u << (n))
 
 /* leaf 1 */
+#define L1_ECX_X2APIC  B(21)
 #define L1_ECX_OSXSAVE B(27)
 #define L1_ECX_XSAVE   B(26)
 #define L1_ECX_AVX     (B(12) | B(28) | B(29)) /* FMA AVX F16C */
@@ -35,6 +41,8 @@
 #define L1_ECX                                                                                     \
 	(B(0) | B(1) | B(9) | B(13) | B(19) | B(20) | B(22) | B(23) | B(25) | B(30) |              \
 	 L1_ECX_XSAVE | L1_ECX_AVX)
+#define L1_EDX_APIC B(9)
+#define L1_EDX_HTT  B(28) /* EBX 23..16 counts */
 /* FPU VME DE PSE TSC MSR PAE CX8 SEP PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 */
 #define L1_EDX                                                                                     \
 	(B(0) | B(1) | B(2) | B(3) | B(4) | B(5) | B(6) | B(8) | B(11) | B(13) | B(15) | B(16) |   \
@@ -62,17 +70,22 @@
 #define E7_EDX_INVARIANT B(8)
 #define E8_EBX           (B(0) | B(2)) /* CLZERO, FP error pointers restored */
 
+/* APIC ids: bit 0 is the thread, of which there is one, bits 3..1 the core. */
+#define ID_THREAD_BITS  1u
+#define ID_PACKAGE_BITS 4u
+#define ID_PACKAGE      (1u << ID_PACKAGE_BITS)
+
 #define XSAVE_FEATURES (B(0) | B(1) | B(2)) /* XSAVEOPT XSAVEC XGETBV(1); no XSAVES */
 
 static void cpuid_leaf1(const struct cpuid_view *v, struct cpuid_regs *r)
 {
 	bool avx = v->xcr0_mask & XCR0_AVX_BIT;
 
-	/* EBX: the line size of CLFLUSH; cpuid_vary adds the APIC id. */
-	r->ebx &= 0xff00;
+	/* EBX: the line size of CLFLUSH, ids in a package; cpuid_vary adds the APIC id. */
+	r->ebx = (r->ebx & 0xff00) | ID_PACKAGE << 16;
 	r->ecx &= L1_ECX & ~(avx ? 0 : L1_ECX_AVX) & ~(v->xcr0_mask ? 0 : L1_ECX_XSAVE);
-	r->ecx |= L1_ECX_HV;
-	r->edx &= L1_EDX;
+	r->ecx |= L1_ECX_HV | L1_ECX_X2APIC;
+	r->edx = (r->edx & L1_EDX) | L1_EDX_HTT;
 }
 
 static void cpuid_leaf7(const struct cpuid_view *v, uint32_t subleaf, struct cpuid_regs *r)
@@ -89,6 +102,33 @@ static void cpuid_leaf7(const struct cpuid_view *v, uint32_t subleaf, struct cpu
 	if (!(v->xcr0_mask & XCR0_PKRU_BIT))
 		r->ecx &= ~L7_ECX_PKU;
 	r->edx &= L7_EDX;
+}
+
+/* Caches: ids in a package, ids that share the cache (SDM vol. 2, leaf 4), each less 1. */
+static void cpuid_leaf4(struct cpuid_regs *r)
+{
+	unsigned level = (r->eax >> 5) & 7;
+	uint32_t sharing = level >= 3 ? ID_PACKAGE : 1u << ID_THREAD_BITS;
+
+	if (!(r->eax & 31)) /* no more of them */
+		return;
+	r->eax &= 0x3fff;
+	r->eax |= (sharing - 1) << 14 | ((ID_PACKAGE >> ID_THREAD_BITS) - 1) << 26;
+}
+
+/* Extended topology: threads of a core, cores of the package (SDM vol. 2, leaf 0BH). */
+static void cpuid_leafb(const struct cpuid_view *v, uint32_t subleaf, struct cpuid_regs *r)
+{
+	*r = (struct cpuid_regs){.ecx = subleaf & 0xff, .edx = vlapic_id_of(v->vcpu_id)};
+	if (subleaf == 0) {
+		r->eax = ID_THREAD_BITS;
+		r->ebx = 1;
+		r->ecx |= 1u << 8;
+	} else if (subleaf == 1) {
+		r->eax = ID_PACKAGE_BITS;
+		r->ebx = v->nr_vcpus;
+		r->ecx |= 2u << 8;
+	}
 }
 
 /* Size of an XSAVE area for these components: standard, or compacted. */
@@ -144,11 +184,14 @@ static void cpuid_basic(const struct cpuid_view *v, uint32_t leaf, uint32_t subl
 		break;
 	case 2: /* cache descriptors */
 		break;
-	case 4: /* caches: not shared with anyone, one core */
-		r->eax &= 0x3fff;
+	case 4:
+		cpuid_leaf4(r);
 		break;
 	case 7:
 		cpuid_leaf7(v, subleaf, r);
+		break;
+	case 0xb:
+		cpuid_leafb(v, subleaf, r);
 		break;
 	case 0xd:
 		cpuid_leafd(v, subleaf, r);
@@ -217,19 +260,32 @@ static void cpuid_hypervisor(const struct cpuid_view *v, uint32_t leaf, uint32_t
 	}
 }
 
+/* EBX of leaf 0: "Auth" or "Hygo". */
+static bool cpuid_is_amd(const struct cpuid_view *v)
+{
+	uint32_t ebx = v->raw(0, 0).ebx;
+
+	return ebx == 0x68747541 || ebx == 0x6f677948;
+}
+
 bool cpuid_is_fixed(uint32_t leaf, uint32_t subleaf)
 {
-	return leaf != 0xd && (subleaf == 0 || (leaf != 4 && leaf != 7));
+	return leaf != 0xb && leaf != 0xd && (subleaf == 0 || (leaf != 4 && leaf != 7));
 }
 
 void cpuid_vary(const struct cpuid_view *v, uint32_t leaf, struct cpuid_regs *r)
 {
 	if (leaf == 1) {
-		r->ebx |= (uint32_t)v->vcpu_id << 24; /* initial APIC id */
+		r->ebx |= vlapic_id_of(v->vcpu_id) << 24;
+		if (v->apic)
+			r->edx |= L1_EDX_APIC;
 		if ((r->ecx & L1_ECX_XSAVE) && (v->cr4 & CR4_OSXSAVE))
 			r->ecx |= L1_ECX_OSXSAVE;
 	} else if (leaf == 7 && (r->ecx & L7_ECX_PKU) && (v->cr4 & CR4_PKE)) {
 		r->ecx |= L7_ECX_OSPKE;
+	} else if (leaf == 0x80000008 && v->nr_vcpus) {
+		/* AMD's: cores less 1, bits of an id within the package; reserved on Intel. */
+		r->ecx = cpuid_is_amd(v) ? (v->nr_vcpus - 1u) | ID_PACKAGE_BITS << 12 : 0;
 	}
 }
 
@@ -243,8 +299,10 @@ void cpuid_guest(const struct cpuid_view *v, uint32_t leaf, uint32_t subleaf,
 			cpuid_basic(v, leaf, subleaf, out);
 		cpuid_vary(v, leaf, out);
 	} else if (leaf >= 0x80000000u && leaf <= EXTENDED_LAST) {
-		if (leaf <= v->raw(0x80000000u, 0).eax)
+		if (leaf <= v->raw(0x80000000u, 0).eax) {
 			cpuid_extended(v, leaf, out);
+			cpuid_vary(v, leaf, out);
+		}
 	} else {
 		cpuid_hypervisor(v, leaf, subleaf, out);
 	}

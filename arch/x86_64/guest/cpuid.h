@@ -13,7 +13,8 @@ struct cpuid_view {
 	uint64_t xcr0;      /* of this vCPU, now */
 	uint64_t cr4;       /* of this vCPU: OSXSAVE and PKE show in CPUID. Leaves 1 and 7 only */
 	uint32_t tsc_khz;
-	uint16_t domid, vcpu_id;
+	uint16_t domid, vcpu_id, nr_vcpus;
+	bool apic; /* the vCPU's local APIC is enabled (IA32_APIC_BASE): it shows in leaf 1 */
 };
 
 void cpuid_guest(const struct cpuid_view *v, uint32_t leaf, uint32_t subleaf,
@@ -24,13 +25,13 @@ void cpuid_guest(const struct cpuid_view *v, uint32_t leaf, uint32_t subleaf,
  * up to what cpuid_vary() fills in?
  */
 bool cpuid_is_fixed(uint32_t leaf, uint32_t subleaf);
-/* The parts of a fixed leaf that depend on .vcpu_id and .cr4. */
+/* The parts of a fixed leaf that depend on the vCPU: .vcpu_id, .nr_vcpus, .cr4 and .apic. */
 void cpuid_vary(const struct cpuid_view *v, uint32_t leaf, struct cpuid_regs *r);
 
-/* Does the answer depend on .cr4? */
-static inline bool cpuid_wants_cr4(uint32_t leaf)
+/* Is there such a part? */
+static inline bool cpuid_varies(uint32_t leaf)
 {
-	return leaf == 1 || leaf == 7;
+	return leaf == 1 || leaf == 7 || leaf == 0x80000008;
 }
 
 #define CPUID_BASIC_LEAVES    14u /* 0 .. 0xd */

@@ -14,8 +14,7 @@
 const struct msr_row msr_table[] = {
     ROW(0x00000010, TSC, DENY, .name = "TSC"),
     ROW(0x00000017, VALUE, DENY, .name = "PLATFORM_ID"),
-    /* The APIC is hidden and globally disabled; its address is the architectural one. */
-    ROW(0x0000001b, VALUE, SAME, .value = 0xfee00000, .name = "APIC_BASE"),
+    ROW(0x0000001b, APIC_BASE, APIC_BASE, .name = "APIC_BASE"),
     /* Locked, VMX off. */
     ROW(0x0000003a, VALUE, DENY, .value = 1, .name = "FEATURE_CONTROL"),
     /* Linux writes 0 before CPUID and reads the revision: none is known. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The model-specific registers of a guest: one table; what is not in it does not exist. */
+/*
+ * The model-specific registers of a guest: one table; what is not in it does not exist.
+ * Those of the local APIC in x2APIC mode have a table of their own (vlapic_regs.c).
+ */
 #ifndef ARCH_GUEST_MSR_H
 #define ARCH_GUEST_MSR_H
 
@@ -10,6 +13,7 @@ enum msr_read {
 	MSR_READ_VALUE,   /* a constant: .value */
 	MSR_READ_BACKEND, /* hvm->vcpu_read_msr */
 	MSR_READ_TSC,     /* the time stamp counter */
+	MSR_READ_APIC_BASE,
 	MSR_READ_DENY,
 };
 
@@ -19,6 +23,7 @@ enum msr_write {
 	MSR_WRITE_IGNORE, /* any value; nothing changes */
 	MSR_WRITE_BACKEND,
 	MSR_WRITE_HYPERCALL_PAGE,
+	MSR_WRITE_APIC_BASE, /* guest/vlapic.c judges */
 };
 
 enum msr_form { MSR_ANY, MSR_CANONICAL, MSR_LOW32 };

@@ -211,6 +211,7 @@ const struct hvm_ops svm_ops = {
     .vcpu_skip = svm_vcpu_skip,
     .vcpu_inject = svm_vcpu_inject,
     .vcpu_offer = svm_vcpu_offer,
+    .vcpu_drop_events = svm_vcpu_drop_events,
     .vcpu_mode = svm_vcpu_mode,
     .vcpu_cr4 = svm_vcpu_cr4,
     .vcpu_get_state = svm_vcpu_get_state,

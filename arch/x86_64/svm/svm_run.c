@@ -122,9 +122,11 @@ static void svm_window_close(struct svm_vcpu *s)
 bool svm_vcpu_offer(struct hvm_vcpu *v, int vector)
 {
 	struct svm_vcpu *s = v->svm;
+	/* An NMI that can be taken goes first. */
+	bool nmi = (s->nmi & (NMI_PENDING | NMI_MASKED)) == NMI_PENDING;
 	bool open = (v->regs.rflags & RFLAGS_IF) && !(s->vmcb->interrupt_state & STATE_SHADOW);
 
-	if (vector < 0 || (open && !s->event)) {
+	if (vector < 0 || (open && !s->event && !nmi)) {
 		if (s->window)
 			svm_window_close(s);
 		if (vector >= 0)
@@ -136,8 +138,9 @@ bool svm_vcpu_offer(struct hvm_vcpu *v, int vector)
 	return false;
 }
 
-static void svm_inject_exception(struct svm_vcpu *s, const struct hvm_event *e)
+static void svm_inject_exception(struct hvm_vcpu *v, const struct hvm_event *e)
 {
+	struct svm_vcpu *s = v->svm;
 	struct hvm_event first = svm_event_unpack(s->event), out;
 
 	/* A CPU that delivers #DB clears general detect (APM vol. 2, 13.1.1.4); one that is told to
@@ -146,7 +149,8 @@ static void svm_inject_exception(struct svm_vcpu *s, const struct hvm_event *e)
 		s->vmcb->dr7 &= ~DR7_GD;
 	if (s->event && first.type == EVENT_NMI)
 		s->nmi = (s->nmi | NMI_PENDING) & ~NMI_MASKED;
-	/* A displaced interrupt is offered again by kernel/: upcalls are level-triggered. */
+	if (s->event && first.type == EVENT_INTERRUPT)
+		v->displaced = (uint16_t)(first.vector + 1);
 	if (hvm_event_merge(s->event ? &first : NULL, e, &out) == EVENT_TRIPLE_FAULT)
 		s->shutdown = true;
 	else
@@ -159,7 +163,7 @@ void svm_vcpu_inject(struct hvm_vcpu *v, const struct hvm_event *e)
 
 	switch (e->type) {
 	case EVENT_EXCEPTION:
-		svm_inject_exception(s, e);
+		svm_inject_exception(v, e);
 		break;
 	case EVENT_NMI:
 		s->nmi |= NMI_PENDING;
@@ -183,9 +187,26 @@ static void svm_nmi_enter(struct hvm_vcpu *v)
 	if (!(s->nmi & NMI_MASKED) && !s->event) {
 		s->event = EVENT_VALID | EVENT_TYPE_NMI | 2;
 		s->nmi = NMI_MASKED;
-	} else if ((s->nmi & NMI_MASKED) && !(s->nmi & NMI_IRET)) {
+	} else if (!(s->nmi & NMI_MASKED)) {
+		/* Behind the event that is delivered first: come back at once, before an
+		 * instruction. */
+		machine_kick(machine_cpu());
+	} else if (!(s->nmi & NMI_IRET)) {
 		s->vmcb->intercepts[WORD_MISC1] |= MISC1_IRET;
 	}
+}
+
+void svm_vcpu_drop_events(struct hvm_vcpu *v)
+{
+	struct svm_vcpu *s = v->svm;
+
+	if (s->window)
+		svm_window_close(s);
+	s->vmcb->intercepts[WORD_MISC1] &= (uint32_t)~MISC1_IRET;
+	s->event = 0;
+	s->nmi = 0;
+	s->shutdown = false;
+	v->displaced = 0;
 }
 
 /* An IRET is about to be executed with an NMI waiting: the mask ends behind it. */
@@ -210,7 +231,7 @@ void svm_vcpu_skip(struct hvm_vcpu *v, const struct vmexit *x)
 	v->regs.rflags &= ~RFLAGS_RF;
 	if (v->regs.rflags & RFLAGS_TF) {
 		v->guest_dr6 |= DR6_BS;
-		svm_inject_exception(s, &(struct hvm_event){EVENT_EXCEPTION, VECTOR_DB, false, 0});
+		svm_inject_exception(v, &(struct hvm_event){EVENT_EXCEPTION, VECTOR_DB, false, 0});
 	}
 }
 

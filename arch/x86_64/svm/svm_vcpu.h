@@ -78,6 +78,7 @@ void svm_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x);
 void svm_vcpu_skip(struct hvm_vcpu *v, const struct vmexit *x);
 void svm_vcpu_inject(struct hvm_vcpu *v, const struct hvm_event *e);
 bool svm_vcpu_offer(struct hvm_vcpu *v, int vector);
+void svm_vcpu_drop_events(struct hvm_vcpu *v);
 const char *svm_run_cpu_on(void);
 void svm_run_cpu_off(void);
 

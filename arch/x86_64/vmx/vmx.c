@@ -203,6 +203,7 @@ const struct hvm_ops vmx_ops = {
     .vcpu_skip = vmx_vcpu_skip,
     .vcpu_inject = vmx_vcpu_inject,
     .vcpu_offer = vmx_vcpu_offer,
+    .vcpu_drop_events = vmx_vcpu_drop_events,
     .vcpu_mode = vmx_vcpu_mode,
     .vcpu_cr4 = vmx_vcpu_cr4,
     .vcpu_get_state = vmx_vcpu_get_state,

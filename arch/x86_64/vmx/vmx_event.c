@@ -71,9 +71,11 @@ static void inject_exception(struct hvm_vcpu *v, const struct hvm_event *e)
 		k->attention |= ATTENTION_TRIPLE;
 		return;
 	}
-	/* A displaced NMI waits; an interrupt is still pending in its event channel. */
+	/* A displaced NMI waits here, an interrupt goes back to kernel/. */
 	if (busy && first.type == EVENT_NMI)
 		k->attention |= ATTENTION_NMI;
+	if (busy && INTR_TYPE(k->event_info) == INTR_TYPE_EXTERNAL)
+		v->displaced = (uint16_t)(first.vector + 1);
 	queue_exception(v, &result);
 }
 
@@ -113,6 +115,19 @@ bool vmx_vcpu_offer(struct hvm_vcpu *v, int vector)
 	vmx_window(k, PROC_INTERRUPT_WINDOW, false);
 	queue(k, INTR_TYPE_EXTERNAL, (uint8_t)vector, false, 0);
 	return true;
+}
+
+void vmx_vcpu_drop_events(struct hvm_vcpu *v)
+{
+	struct vmx_vcpu *k = v->vmx;
+	bool borrowed = vmx_borrow(v);
+
+	vmx_window(k, PROC_INTERRUPT_WINDOW, false);
+	vmx_window(k, PROC_NMI_WINDOW, false);
+	k->event_info = 0;
+	k->attention &= ~(uint32_t)(ATTENTION_NMI | ATTENTION_TRIPLE);
+	v->displaced = 0;
+	vmx_return(v, borrowed);
 }
 
 /* A waiting NMI goes before nothing else that is queued, and not into a shadow. */

@@ -73,6 +73,7 @@ void vmx_vcpu_skip(struct hvm_vcpu *v, const struct vmexit *x);
 /* vmx_event.c */
 void vmx_vcpu_inject(struct hvm_vcpu *v, const struct hvm_event *e);
 bool vmx_vcpu_offer(struct hvm_vcpu *v, int vector);
+void vmx_vcpu_drop_events(struct hvm_vcpu *v);
 void vmx_event_entry(struct hvm_vcpu *v);
 void vmx_event_exit(struct hvm_vcpu *v, const struct vmx_aftermath *a);
 void vmx_window(struct vmx_vcpu *k, uint32_t bit, bool on);
