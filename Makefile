@@ -122,9 +122,9 @@ $(LINUX_MADE) &: tools/linux-guest $(addprefix tools/quire_tools/,linux_guest.py
 linux: $(LINUX_MADE)
 
 # ---- native tests ---------------------------------------------------------
-# One program for each tests/unit/*.c and tests/model/*.c. They link an archive
-# of every file of ours that can be compiled natively, so that a test may put
-# a fake of its own in the place of any file.
+# One program for each tests/unit/*.c, and one of all tests/model/*.c. They link an
+# archive of every file of ours that can be compiled natively, so that a test may
+# put a fake of its own in the place of any file.
 NATIVE_CFLAGS := $(COMMON) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
 NATIVE_LDFLAGS := -fsanitize=address,undefined -lcmocka -lpthread
@@ -134,7 +134,7 @@ NATIVE_SRCS := $(wildcard mm/*.c mm/policy/*.c tests/host/*.c arch/x86_64/guest/
 	madt.c acpi.c multiboot2.c pvh_boot.c boot_found.c memmap.c symbols.c)) \
 	$(wildcard $(filter-out kernel/main.c kernel/mm_env.c kernel/mm_page.c kernel/string.c,$(wildcard kernel/*.c)))
 NATIVE_OBJS := $(NATIVE_SRCS:%.c=$(B)/native/%.o)
-TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c tests/model/*.c))
+TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c)) $(B)/tests/model/model
 
 $(B)/native/%.o: %.c
 	@mkdir -p $(@D)
@@ -144,14 +144,21 @@ $(B)/native/libquire.a: $(NATIVE_OBJS)
 	@rm -f $@
 	@echo "  AR      $@"
 	$(Q)ar rcs $@ $^
+$(B)/tests/model/model: $(patsubst %.c,$(B)/native/%.o,$(wildcard tests/model/*.c))
 $(TESTS): $(B)/tests/%: $(B)/native/tests/%.o $(B)/native/libquire.a
 	@mkdir -p $(@D)
 	@echo "  LINK    $@"
-	$(Q)$(CC) -o $@ $< $(B)/native/libquire.a $(NATIVE_LDFLAGS)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(B)/native/libquire.a $(NATIVE_LDFLAGS)
 
 .PHONY: unit
 unit: $(TESTS) $(B)/bench/bench-quire
 	tools/ktap $(TESTS) $(wildcard tests/tools/*.py)
+
+# The model test with fresh seeds, for an hour or as long as one likes.
+MODEL_SECONDS := 3600
+.PHONY: model-long
+model-long: $(B)/tests/model/model
+	tools/model-long --seconds $(MODEL_SECONDS) $<
 
 # ---- fuzzing: each tests/fuzz/*.c is a program of clang's libFuzzer ----------
 FUZZ_CC     := clang
@@ -271,6 +278,7 @@ help:
 	@echo 'make linux        kernel and initramfs of a Linux guest, from Debian packages, in $(B)/linux/; KERNEL=PACKAGE: another'
 	@echo 'make test         all tests; parts: unit, tsan, fuzz-short, boot-svm, boot-vtx, lint'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
+	@echo 'make model-long   the model test with fresh seeds, for MODEL_SECONDS=$(MODEL_SECONDS) seconds'
 	@echo 'make coverage     lines and branches of mm/ that the native tests reach, and which they do not'
 	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-hash'
 	@echo 'make bench-ksm    the memory core and Linux KSM on the same memory, RUNS=5 times; needs root for KSM'

@@ -26,6 +26,7 @@
 #include "mm/fund.h"
 #include "mm/hash.h"
 #include "mm/index.h"
+#include "mm/merge.h"
 #include "mm/ranges.h"
 #include "mm/scan.h"
 
@@ -84,6 +85,7 @@ void mm_init(const struct mm_config *c)
 	fund_init(c->reserve_pages);
 	hash_init();
 	index_init(c->buckets, c->nr_buckets);
+	merge_init();
 	scan_init();
 }
 

@@ -251,8 +251,7 @@ static enum mm_status large_coalesce(struct space *s, gfn_t first)
 	if (s->dying || !p.entry || p.level != 1 || !p2m_table_promised(s, first, 1))
 		return MM_INVAL;
 	old.leaves = p.entry; /* first is the first of its table */
-	old.e = p2m_make_large(s, first);
-	ASSERT(old.e); /* the tables above are there */
+	old.e = p2m_find_over(s, first);
 	st = large_check(&old);
 	if (st != MM_OK)
 		return st;

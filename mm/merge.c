@@ -84,6 +84,11 @@ static struct merge_batch {
 
 /* ---- the batch ---- */
 
+void merge_init(void)
+{
+	batch.n = batch.nr_spaces = batch.nr_coins = 0;
+}
+
 bool merge_has_room(void)
 {
 	return batch.n < MERGE_PAGES && batch.nr_spaces + 2 <= MERGE_SPACES;

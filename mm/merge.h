@@ -19,6 +19,9 @@ struct merge_page {
 	uint32_t fingerprint;
 };
 
+/* An empty batch, and no coin thrown yet. Called by mm_init. */
+void merge_init(void);
+
 /* Whether any page can be added; if not, merge_commit first. */
 bool merge_has_room(void);
 

@@ -104,16 +104,13 @@ static bool scan_unchanged(struct scan_slice *w, const struct scan_page *p)
 	       !frame_flag(f, FRAME_STALE | FRAME_PINNED);
 }
 
-/*
- * Without dirty bits: whether the fingerprint is that of the last pass and the page
- * is not in the index yet. Keeps the new one otherwise.
- */
+/* Without dirty bits: whether the fingerprint is that of the last pass. Keeps the new one. */
 static bool scan_same_as_last(struct scan_slice *w, mfn_t mfn, uint32_t fingerprint)
 {
 	struct frame *f = frame_at(mfn);
 
 	if (f->fingerprint == fingerprint)
-		return !frame_flag(f, FRAME_INDEXED);
+		return true;
 	index_remove(mfn);
 	__atomic_store_n(&f->fingerprint, fingerprint, __ATOMIC_RELEASE);
 	w->written++;
@@ -123,15 +120,22 @@ static bool scan_same_as_last(struct scan_slice *w, mfn_t mfn, uint32_t fingerpr
 /*
  * Among several matches the one that looks equal now; the merge compares again. Its page
  * may be written meanwhile, so it is read as step 2 reads: once, by hash_page.
+ *
+ * The page itself may be among them, without dirty bits: a hint that was read again. It has a
+ * twin if it, or the other one, changed and changed back, unseen, and they were
+ * compared just then. Another entry of its fingerprint is rare, so each is read.
  */
 static const struct index_match *scan_choose(const struct index_found *found,
                                              const struct scan_page *p)
 {
-	if (found->n == 1)
+	if (found->n == 1 && !mfn_eq(found->match[0].mfn, p->mfn))
 		return &found->match[0];
 	for (unsigned i = 0; i < found->n; i++) {
-		struct hash_sum sum = hash_page(env_frame(found->match[i].mfn));
+		struct hash_sum sum;
 
+		if (mfn_eq(found->match[i].mfn, p->mfn))
+			continue;
+		sum = hash_page(env_frame(found->match[i].mfn));
 		counter_add(&mm.count.pages_compared, 1);
 		if (sum.lo == p->sum.lo && sum.hi == p->sum.hi)
 			return &found->match[i];
@@ -161,7 +165,8 @@ static void scan_place(struct scan_slice *w, const struct scan_page *p)
 	match = scan_choose(&found, p);
 	if (match)
 		merge_add(w->space, page, *match);
-	else if (!index_insert_hint(p->mfn, page.fingerprint, group))
+	else if (!frame_flag(frame_at(p->mfn), FRAME_INDEXED) &&
+	         !index_insert_hint(p->mfn, page.fingerprint, group))
 		quiet_doubt(w->space, p->gfn);
 }
 

@@ -11,7 +11,7 @@
 struct tlb_entry {
 	struct space *s;
 	uint64_t gfn, mfn;
-	bool write, dirty, valid;
+	bool write, exec, dirty, valid;
 };
 
 /* A level-1 table that a walk has found: the next walk there begins with it. */
@@ -149,16 +149,18 @@ static struct p2m_slot guest_find(struct guest_cpu *c, struct space *s, uint64_t
 }
 
 /* The CPU's walk: sets accessed and dirty bits as hardware does, without any lock. */
-static bool guest_walk(struct guest_cpu *c, struct space *s, uint64_t gfn, bool write,
+static bool guest_walk(struct guest_cpu *c, struct space *s, uint64_t gfn, unsigned access,
                        struct tlb_entry *t)
 {
+	bool write = access & FAULT_WRITE, exec = access & FAULT_EXEC;
 	const struct pte_format *f = mm.format;
 	struct p2m_slot p = guest_find(c, s, gfn);
 	uint64_t set = f->accessed_mask | (write ? f->dirty_mask : 0), v;
 
 	v = __atomic_load_n(p.entry, __ATOMIC_ACQUIRE);
 	do {
-		if (f->kind(v, p.level) != PTE_LEAF || (write && !(f->access(v) & PTE_W)))
+		if (f->kind(v, p.level) != PTE_LEAF || (write && !(f->access(v) & PTE_W)) ||
+		    (exec && !(f->access(v) & PTE_X)))
 			return false;
 	} while (!__atomic_compare_exchange_n(p.entry, &v, v | set, false, __ATOMIC_ACQ_REL,
 	                                      __ATOMIC_ACQUIRE));
@@ -167,6 +169,7 @@ static bool guest_walk(struct guest_cpu *c, struct space *s, uint64_t gfn, bool 
 	    .gfn = gfn,
 	    .mfn = f->frame(v, p.level).n + (p.level > 1 ? gfn % LARGE_PAGES : 0),
 	    .write = f->access(v) & PTE_W,
+	    .exec = f->access(v) & PTE_X,
 	    .dirty = write || (v & f->dirty_mask) || !f->dirty_mask,
 	    .valid = true,
 	};
@@ -174,15 +177,16 @@ static bool guest_walk(struct guest_cpu *c, struct space *s, uint64_t gfn, bool 
 }
 
 /* Where the access goes, or NULL: it faults. */
-static uint64_t *guest_reach(unsigned cpu, struct space *s, uint64_t gpa, bool write)
+static uint64_t *guest_reach(unsigned cpu, struct space *s, uint64_t gpa, unsigned access)
 {
+	bool write = access & FAULT_WRITE, exec = access & FAULT_EXEC;
 	uint64_t gfn = gpa >> PAGE_SHIFT;
 	struct tlb_entry *t = &cpus[cpu].tlb[gfn % TLB_ENTRIES];
 	bool hit = t->valid && t->s == s && t->gfn == gfn;
 
 	/* A write through an entry that is not dirty yet, or not writable, walks again. */
-	if (!hit || (write && !(t->write && t->dirty)))
-		if (!guest_walk(&cpus[cpu], s, gfn, write, t)) {
+	if (!hit || (write && !(t->write && t->dirty)) || (exec && !t->exec))
+		if (!guest_walk(&cpus[cpu], s, gfn, access, t)) {
 			if (hit) /* a violation drops what was used (SDM vol. 3, 28.3.3.1) */
 				t->valid = false;
 			return NULL;
@@ -202,6 +206,17 @@ bool guest_write_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t va
 	return true;
 }
 
+bool guest_read_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value)
+{
+	uint64_t gfn = gpa >> PAGE_SHIFT;
+	const struct tlb_entry *t = &cpus[cpu].tlb[gfn % TLB_ENTRIES];
+
+	if (cpus[cpu].inside != s || !t->valid || t->s != s || t->gfn != gfn)
+		return false;
+	*value = *(uint64_t *)((uint8_t *)env_frame(MFN(t->mfn)) + gpa % PAGE_SIZE);
+	return true;
+}
+
 static enum mm_verdict guest_access(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value,
                                     unsigned access)
 {
@@ -213,7 +228,7 @@ static enum mm_verdict guest_access(unsigned cpu, struct space *s, uint64_t gpa,
 		uint64_t *at;
 
 		guest_enter(cpu, s);
-		at = guest_reach(cpu, s, gpa, write);
+		at = guest_reach(cpu, s, gpa, access);
 		if (at && write)
 			__atomic_store_n(at, *value, __ATOMIC_RELAXED);
 		else if (at)
@@ -232,6 +247,11 @@ static enum mm_verdict guest_access(unsigned cpu, struct space *s, uint64_t gpa,
 enum mm_verdict guest_read(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value)
 {
 	return guest_access(cpu, s, gpa, value, FAULT_READ);
+}
+
+enum mm_verdict guest_fetch(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value)
+{
+	return guest_access(cpu, s, gpa, value, FAULT_EXEC);
 }
 
 enum mm_verdict guest_write(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value)

@@ -16,6 +16,7 @@
  * Returns VERDICT_RESUME when it was made, or the verdict that stopped it.
  */
 enum mm_verdict guest_read(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value);
+enum mm_verdict guest_fetch(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value);
 enum mm_verdict guest_write(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value);
 /* A write by the CPU's walk of guest page tables (it sets an accessed bit). */
 enum mm_verdict guest_walk_write(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value);
@@ -25,6 +26,8 @@ enum mm_verdict guest_walk_write(unsigned cpu, struct space *s, uint64_t gpa, ui
  * TLB: it takes no lock and needs no fault. False if it would.
  */
 bool guest_write_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value);
+/* The same for a read, by any translation that the CPU remembers. */
+bool guest_read_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value);
 
 /* Whether that CPU is in guest mode in s, and its exits so far. */
 bool guest_inside(unsigned cpu, struct space *s);

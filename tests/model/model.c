@@ -3,397 +3,161 @@
  * The model test. Random operations on several spaces of two share groups, on
  * three CPUs, against an oracle that is a flat array of bytes a space. Guests
  * reach memory through modelled TLBs only; the scanner merges meanwhile, with guests
- * writing between its steps; allocations fail now and then. After every step the audit passes,
- * and at the end each guest reads exactly what it last wrote (invariant 9), and
- * no frame is missing.
+ * striking between its steps; allocations fail now and then. After every step the audit passes
+ * (after every eighth, where the step was compared with one that was audited), each read
+ * is what was last written (invariant 9), and at the end no frame is missing.
+ *
+ * One seed is one stream of operations, made in several worlds:
+ *
+ *	lock-step	on every format of page tables with dirty bits, one after the other, and
+ *			then on those without: each answer, each counter, each mapping of
+ *			a step must be that of the first format (log.c)
+ *	roomy		a world in which memory does not end and nobody strikes: then the formats
+ *with and without dirty bits answer alike too, although they are scanned differently, and in the
+ *end as many pages are saved weak hash	all contents of a group have one fingerprint: slow, and
+ *still right
+ *
+ * Without dirty bits the scanner reads every page in every pass, merges later, and so runs out of
+ * memory at other moments: only in a roomy world can its answers be compared.
  *
  * Three seeds are fixed, one is new in each run and printed: `model SEED` repeats it.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include "tests/unit/mm_test.h"
+#include "arch/x86_64/svm/svm.h"
+#include "arch/x86_64/vmx/vmx.h"
+#include "mm/scan.h"
+#include "tests/host/oracle.h"
+#include "tests/model/model.h"
 
-#define SPACES  4u
-#define PAGES   1100u
-#define FRAMES  2600u /* less than all spaces could ask for */
-#define CPUS    3u
-#define STEPS   2500u
-#define WINDOW  48u /* pages that are used: half of them at 0, half from 2 MiB on */
-#define SERVICE 30u /* where the service page of each space is mapped, now and then */
+#define FRAMES       1700u /* less than all spaces could ask for */
+#define FRAMES_ROOMY 5300u /* more */
+#define STEPS        600u
+#define STEPS_WEAK   100u /* where every page is compared with eight others */
 
-struct oracle {
-	struct space s;
-	bool alive, hole[PAGES];
-	unsigned pins[PAGES];
-	mfn_t service;
-	bool service_mapped;
-	_Alignas(8) uint8_t bytes[PAGES][PAGE_SIZE];
-};
+struct run run;
+struct worth worth;
 
-static struct oracle oracles[SPACES];
-static uint64_t state_seed, now_seed;
-static const char *doing = "start";
-static uint64_t step_now, waits, merges_seen;
+static const struct pte_format *const with_dirty[] = {&toy_format, &ept_format, &npt_format};
+static const struct pte_format *const without_dirty[] = {&toy_format_no_dirty, &ept_format_no_ad};
+static const struct pte_format *const one_of_each[] = {&npt_format, &ept_format_no_ad};
 
-static uint64_t rnd(uint64_t n)
+void model_failed(const char *what)
 {
-	now_seed = now_seed * 6364136223846793005u + 1442695040888963407u;
-	return (now_seed >> 33) % n;
+	fail_msg("seed %llu, %s%s%s, step %llu (%s): %s; `model %llu` repeats it",
+	         (unsigned long long)run.world.seed, run.world.format->name,
+	         run.world.roomy ? ", roomy" : "", run.world.hash_mask == ~0u ? "" : ", weak hash",
+	         (unsigned long long)run.step, run.doing, what, (unsigned long long)run.world.seed);
+	abort();
 }
 
-#define MUST(cond)                                                                                 \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			fail_msg("seed %llu step %llu (%s): %s", (unsigned long long)state_seed,   \
-			         (unsigned long long)step_now, doing, #cond);                      \
-	} while (0)
-
-static struct oracle *any(void)
+static void audit(void)
 {
-	return &oracles[rnd(SPACES)];
+	struct audit_report r = mm_audit();
+
+	if (r.failures)
+		model_failed(r.first);
 }
 
-static uint64_t any_page(void)
+static void add_worth(void)
 {
-	uint64_t n = rnd(WINDOW);
+	struct mm_stats st = mm_stats();
 
-	return n < WINDOW / 2 ? n : LARGE_PAGES + n;
+	worth.merges += st.merges;
+	worth.given_up += st.merges_given_up;
+	worth.breaks += st.breaks;
+	worth.take_overs += st.take_overs;
 }
 
-static uint64_t any_offset(void)
+/* Run one world to its end; returns how many pages are saved then, nobody writing any more. */
+static uint64_t run_world(const struct world *w, enum log_role role)
 {
-	static const uint64_t at[] = {0, 0, 0, 8, 4088};
+	uint64_t free_at_start, saved, steps = w->hash_mask == ~0u ? STEPS : STEPS_WEAK;
 
-	return at[rnd(ARRAY_SIZE(at))];
-}
-
-/* Few values, so that pages become equal, and zero often. */
-static uint64_t any_value(void)
-{
-	return rnd(3) ? 0 : rnd(4);
-}
-
-static uint64_t *word(struct oracle *o, uint64_t page, uint64_t at)
-{
-	return (uint64_t *)&o->bytes[page][at];
-}
-
-/* ---- operations ---- */
-
-static void create(struct oracle *o)
-{
-	unsigned n = (unsigned)(o - oracles);
-	struct space_config c = {.domid = (domid_t)(n + 1),
-	                         .share_group = n == 2 ? 8 : 7,
-	                         .memory_pages = PAGES,
-	                         .max_pages = PAGES,
-	                         .min_pages = n == 1 ? 40 : 0};
-	enum mm_status st = space_create(&o->s, &c);
-
-	MUST(st == MM_OK || st == MM_NOMEM);
-	if (st != MM_OK)
-		return;
-	memset(o->bytes, 0, sizeof(o->bytes));
-	memset(o->hole, 0, sizeof(o->hole));
-	memset(o->pins, 0, sizeof(o->pins));
-	o->alive = true;
-	o->service_mapped = false;
-}
-
-static void destroy(struct oracle *o)
-{
-	guest_leave_all();
-	while (!space_destroy_step(&o->s, 50))
-		;
-	o->alive = false;
-}
-
-static void op_write(struct oracle *o)
-{
-	uint64_t page = any_page(), at = any_offset(), v = any_value();
-	unsigned cpu = (unsigned)rnd(CPUS);
-	enum mm_verdict r = rnd(12) ? guest_write(cpu, &o->s, PAGE(page) + at, v)
-	                            : guest_walk_write(cpu, &o->s, PAGE(page) + at, v);
-
-	if (o->hole[page]) {
-		MUST(r == VERDICT_DEVICE);
-		return;
-	}
-	MUST(r == VERDICT_RESUME || r == VERDICT_WAIT);
-	if (r == VERDICT_RESUME)
-		*word(o, page, at) = v;
-	waits += r == VERDICT_WAIT;
-}
-
-static void op_read(struct oracle *o)
-{
-	uint64_t page = any_page(), at = any_offset(), v = 0;
-	enum mm_verdict r = guest_read((unsigned)rnd(CPUS), &o->s, PAGE(page) + at, &v);
-
-	MUST(r == (o->hole[page] ? VERDICT_DEVICE : VERDICT_RESUME));
-	if (r == VERDICT_RESUME)
-		MUST(v == *word(o, page, at));
-}
-
-static void op_fill(struct oracle *o)
-{
-	uint64_t page = any_page();
-	uint8_t bytes[PAGE_SIZE];
-	enum mm_status st;
-
-	memset(bytes, rnd(3) ? (rnd(2) ? 0xff : 0) : (int)rnd(4), sizeof(bytes));
-	st = mm_write(&o->s, PAGE(page), bytes, PAGE_SIZE);
-	if (o->hole[page]) {
-		MUST(st == MM_NORAM);
-		return;
-	}
-	MUST(st == MM_OK || st == MM_NOMEM);
-	if (st == MM_OK)
-		memcpy(o->bytes[page], bytes, PAGE_SIZE);
-}
-
-static void check_page(struct oracle *o, uint64_t page)
-{
-	uint8_t bytes[PAGE_SIZE];
-	enum mm_status st = mm_read(&o->s, PAGE(page), bytes, PAGE_SIZE);
-
-	MUST(st == (o->hole[page] ? MM_NORAM : MM_OK));
-	if (st == MM_OK)
-		MUST(memcmp(bytes, o->bytes[page], PAGE_SIZE) == 0);
-}
-
-static void op_balloon_out(struct oracle *o)
-{
-	gfn_t g[6];
-	uint64_t n = 1 + rnd(6), went;
-	uint64_t expect = 0;
-	bool gone[PAGES];
-
-	memcpy(gone, o->hole, sizeof(gone));
-	for (unsigned i = 0; i < n; i++)
-		g[i] = GFN(any_page());
-	while (expect < n && !gone[g[expect].n] && !o->pins[g[expect].n])
-		gone[g[expect++].n] = true;
-	went = balloon_out(&o->s, g, n, 0);
-	MUST(went == expect);
-	memcpy(o->hole, gone, sizeof(gone));
-}
-
-static void op_balloon_in(struct oracle *o)
-{
-	gfn_t g[6];
-	uint64_t n = 1 + rnd(6), came, possible = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		g[i] = GFN(any_page());
-	came = balloon_in(&o->s, g, n, 0);
-	for (; possible < came; possible++) {
-		MUST(o->hole[g[possible].n]);
-		o->hole[g[possible].n] = false;
-		memset(o->bytes[g[possible].n], 0, PAGE_SIZE);
-	}
-}
-
-static void op_balloon_large(struct oracle *o)
-{
-	bool can = true, want = true;
-	gfn_t g = GFN(LARGE_PAGES);
-
-	for (unsigned i = 0; i < LARGE_PAGES; i++) {
-		can = can && !o->hole[g.n + i] && !o->pins[g.n + i];
-		want = want && o->hole[g.n + i];
-	}
-	if (want) {
-		if (balloon_in(&o->s, &g, 1, LARGE_ORDER) == 1)
-			for (unsigned i = 0; i < LARGE_PAGES; i++) {
-				o->hole[g.n + i] = false;
-				memset(o->bytes[g.n + i], 0, PAGE_SIZE);
-			}
-		return;
-	}
-	MUST(balloon_out(&o->s, &g, 1, LARGE_ORDER) == can);
-	for (unsigned i = 0; can && i < LARGE_PAGES; i++)
-		o->hole[g.n + i] = true;
-}
-
-static void op_populate_large(struct oracle *o)
-{
-	/* Succeeds only where nothing was ever written, so the oracle's bytes are zero there. */
-	if (mm_populate_large(&o->s, GFN(LARGE_PAGES)) == MM_OK)
-		for (unsigned i = 0; i < LARGE_PAGES; i++)
-			MUST(!o->hole[LARGE_PAGES + i]);
-}
-
-static void op_pin(struct oracle *o)
-{
-	uint64_t page = any_page();
-	enum mm_status st;
-	void *at;
-
-	if (o->pins[page] && rnd(2)) {
-		mm_unpin(&o->s, GFN(page));
-		o->pins[page]--;
-		return;
-	}
-	st = mm_pin(&o->s, GFN(page), &at);
-	MUST(st == MM_OK || st == MM_NOMEM || (st == MM_NORAM && o->hole[page]));
-	if (st != MM_OK)
-		return;
-	o->pins[page]++;
-	MUST(memcmp(at, o->bytes[page], PAGE_SIZE) == 0);
-	*(uint64_t *)at = 3; /* the hypervisor writes there */
-	*word(o, page, 0) = 3;
-}
-
-static void op_service(struct oracle *o)
-{
-	gfn_t g = GFN(SERVICE);
-
-	if (o->service_mapped) {
-		MUST(mm_unmap_service(&o->s, g) == MM_OK);
-		o->service_mapped = false;
-		return;
-	}
-	if (o->pins[SERVICE])
-		return;
-	MUST(mm_map_service(&o->s, g, o->service) == MM_OK);
-	o->service_mapped = o->hole[SERVICE] = true; /* a hole, once it is unmapped */
-}
-
-static void op_scan(struct oracle *o)
-{
-	(void)o;
-	scan_slice(1 + rnd(300));
-}
-
-static void op_restart(struct oracle *o)
-{
-	if (rnd(12) == 0)
-		destroy(o);
-}
-
-/* Every write that CPUs can make right now without a fault: at any point, under any lock. */
-static void strike_cached(struct oracle *o)
-{
-	for (unsigned i = 0; i < WINDOW; i++) {
-		uint64_t page = i < WINDOW / 2 ? i : LARGE_PAGES + i, at = any_offset(),
-		         v = any_value();
-
-		if (o->alive && !o->hole[page] &&
-		    guest_write_cached((unsigned)rnd(CPUS), &o->s, PAGE(page) + at, v))
-			*word(o, page, at) = v;
-	}
-}
-
-/*
- * Guests write between the steps: with and without faults where no p2m lock is
- * held, without faults everywhere.
- */
-static void strike(enum env_point p)
-{
-	struct oracle *o = any();
-
-	if (p == POINT_ALLOC || !rnd(3))
-		return;
-	strike_cached(o);
-	if (p == POINT_MERGE_PROTECTED || p == POINT_MERGE_FLUSHED || p == POINT_MERGE_SWITCHED ||
-	    p == POINT_SCAN_READ)
-		if (o->alive && rnd(2))
-			op_write(o);
-}
-
-static const struct {
-	const char *name;
-	void (*run)(struct oracle *o);
-	unsigned weight;
-} ops[] = {
-    {"write",          op_write,          30},
-    {"read",           op_read,           20},
-    {"fill",           op_fill,           8 },
-    {"scan",           op_scan,           20},
-    {"balloon out",    op_balloon_out,    5 },
-    {"balloon in",     op_balloon_in,     6 },
-    {"balloon large",  op_balloon_large,  1 },
-    {"populate large", op_populate_large, 1 },
-    {"pin",            op_pin,            4 },
-    {"service",        op_service,        1 },
-    {"restart",        op_restart,        1 },
-};
-
-static void step(void)
-{
-	uint64_t total = 0, pick;
-	struct oracle *o = any();
-	unsigned i = 0;
-
-	if (!o->alive) {
-		doing = "create";
-		create(o);
-		return;
-	}
-	for (unsigned k = 0; k < ARRAY_SIZE(ops); k++)
-		total += ops[k].weight;
-	for (pick = rnd(total); pick >= ops[i].weight; i++)
-		pick -= ops[i].weight;
-	doing = ops[i].name;
-	host_fail_alloc(rnd(8) ? 0 : 1 + rnd(3));
-	ops[i].run(o);
-	host_fail_alloc(0);
-}
-
-static void finish(uint64_t free_at_start)
-{
-	for (unsigned n = 0; n < SPACES; n++)
-		for (uint64_t page = 0; oracles[n].alive && page < PAGES; page++)
-			if (!(page == SERVICE && oracles[n].service_mapped))
-				check_page(&oracles[n], page);
-	for (unsigned n = 0; n < SPACES; n++) {
-		if (oracles[n].alive)
-			destroy(&oracles[n]);
-		frame_free(oracles[n].service, 0);
-	}
-	MUST(host_free_frames() == free_at_start);
-}
-
-static void run(uint64_t seed)
-{
-	uint64_t free_at_start;
-
-	state_seed = now_seed = seed;
-	host_seed(seed);
-	host_start(&(struct host_config){.frames = FRAMES, .cpus = CPUS, .reserve = 20});
+	run = (struct run){.world = *w, .random = w->seed, .doing = "start"};
+	host_seed(w->seed);
+	host_start(&(struct host_config){.frames = w->roomy ? FRAMES_ROOMY : FRAMES,
+	                                 .cpus = CPUS,
+	                                 .reserve = 20,
+	                                 .format = w->format});
+	hash_weaken(w->hash_mask);
+	mm_set_large_nx(w->seed % 2);
+	log_start(role);
 	free_at_start = host_free_frames();
-	for (unsigned n = 0; n < SPACES; n++) {
-		oracles[n].service = frame_alloc(0, FRAME_SERVICE, (domid_t)(n + 1));
-		oracles[n].alive = false;
-	}
-	host_on_point = strike;
-	for (step_now = 0; step_now < STEPS; step_now++) {
-		struct audit_report r;
-
-		step();
-		r = mm_audit();
-		if (r.failures)
-			fail_msg("seed %llu step %llu (%s): %s", (unsigned long long)seed,
-			         (unsigned long long)step_now, doing, r.first);
-		merges_seen += mm_stats().pages_saved;
+	twins_start();
+	host_on_point = w->roomy ? NULL : twins_strike;
+	for (; run.step < steps; run.step++) {
+		twin_step();
+		if (role != LOG_COMPARE || run.step % 8 == 0)
+			audit();
+		log_step();
 	}
 	host_on_point = NULL;
-	finish(free_at_start);
-	host_stop();
+	add_worth();
+	scan_settle();
+	audit();
+	saved = mm_stats().pages_saved;
+	if (w->roomy)
+		MUST(saved == oracle_saved());
+	twins_finish();
+	MUST(host_free_frames() == free_at_start);
+	hash_weaken(~0u);
+		       (double)clock() / CLOCKS_PER_SEC);
+	return saved;
+}
+
+/* The same world on each of these formats. */
+static void lock_step(struct world w, const struct pte_format *const *formats, unsigned n)
+{
+	uint64_t saved = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t now;
+
+		w.format = formats[i];
+		now = run_world(&w, i ? LOG_COMPARE : LOG_KEEP);
+		MUST(!i || now == saved);
+		saved = now;
+	}
+}
+
+static void run_seed(uint64_t seed)
+{
+	struct world w = {.seed = seed, .hash_mask = ~0u};
+
+	lock_step(w, with_dirty, ARRAY_SIZE(with_dirty));
+	lock_step(w, without_dirty, ARRAY_SIZE(without_dirty));
+	w.roomy = true;
+	lock_step(w, one_of_each, ARRAY_SIZE(one_of_each));
+	w.roomy = false;
+	w.hash_mask = 0;
+	lock_step(w, one_of_each + seed % 2, 1);
+}
+
+static void print_worth(void)
+{
+	printf("# %llu merges, %llu given up, %llu breaks, %llu taken over, %llu waits, "
+	       "%llu strikes, %llu large by zero, %llu joined, %llu moved, %llu split\n",
+	       (unsigned long long)worth.merges, (unsigned long long)worth.given_up,
+	       (unsigned long long)worth.breaks, (unsigned long long)worth.take_overs,
+	       (unsigned long long)worth.waits, (unsigned long long)worth.strikes,
+	       (unsigned long long)worth.larges, (unsigned long long)worth.joined,
+	       (unsigned long long)worth.moved, (unsigned long long)worth.splits);
 }
 
 static void fixed_seeds(void **state)
 {
 	(void)state;
-	merges_seen = waits = 0;
-	run(1);
-	run(2);
-	run(3);
-	/* The run was worth something: pages were shared, and memory did run out. */
-	assert_true(merges_seen > 0);
-	assert_true(waits > 0);
+	memset(&worth, 0, sizeof(worth));
+	for (uint64_t seed = 1; seed <= 3; seed++)
+		run_seed(seed);
+	print_worth();
+	/* The runs were worth something: all of this did happen, many times. */
+	assert_true(worth.merges > 1000 && worth.given_up > 100 && worth.breaks > 1000);
+	assert_true(worth.take_overs > 100 && worth.waits > 20 && worth.strikes > 1000);
+	assert_true(worth.larges > 10 && worth.joined > 10 && worth.moved > 10);
+	assert_true(worth.splits > 10);
 }
 
 static uint64_t fresh;
@@ -402,7 +166,8 @@ static void fresh_seed(void **state)
 {
 	(void)state;
 	printf("# seed %llu\n", (unsigned long long)fresh);
-	run(fresh);
+	fflush(stdout); /* known even if the program does not survive it */
+	run_seed(fresh);
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The operations of the model test. Each is made on a space, and on the flat array that
+ * is its twin; what the core answers must be what the array says. All that is random
+ * comes from one stream, so that a seed says everything.
+ */
+#include "mm/scan.h"
+#include "tests/model/model.h"
+
+#define SERVICE 30u /* where the service page of each space is mapped; outside of the window */
+
+struct twin twins[SPACES];
+
+static uint64_t rnd(uint64_t n)
+{
+	run.random = run.random * 6364136223846793005u + 1442695040888963407u;
+	return (run.random >> 33) % n;
+}
+
+static struct twin *any(void)
+{
+	return &twins[rnd(SPACES)];
+}
+
+static uint64_t window_page(uint64_t n)
+{
+	return n < WINDOW / 2 ? n : LARGE_PAGES + n;
+}
+
+static uint64_t any_page(void)
+{
+	return window_page(rnd(WINDOW));
+}
+
+static uint64_t any_offset(void)
+{
+	static const uint64_t at[] = {0, 0, 0, 8, 4088};
+
+	return at[rnd(ARRAY_SIZE(at))];
+}
+
+static unsigned any_cpu(void)
+{
+	return (unsigned)rnd(CPUS);
+}
+
+/* The first page of one of the two large regions, mostly of the second. */
+static gfn_t any_region(void)
+{
+	return GFN(rnd(5) ? LARGE_PAGES : 0);
+}
+
+/* Few values, so that pages become equal, and zero often. */
+static uint64_t any_value(void)
+{
+	return rnd(3) ? 0 : rnd(4);
+}
+
+static uint64_t *word(struct twin *t, uint64_t page, uint64_t at)
+{
+	return (uint64_t *)&t->bytes[page][at];
+}
+
+static void populate_large(struct twin *t, gfn_t g)
+{
+	enum mm_status st = mm_populate_large(&t->s, g);
+
+	log_answer(st);
+	if (st != MM_OK)
+		return;
+	/* Only where nothing was ever written, so the array is zero there already. */
+	for (unsigned i = 0; i < LARGE_PAGES; i++)
+		MUST(!t->hole[g.n + i]);
+	worth.larges++;
+}
+
+/* ---- life ---- */
+
+static void create(struct twin *t)
+{
+	unsigned n = (unsigned)(t - twins);
+	struct space_config c = {.domid = (domid_t)(n + 1),
+	                         .share_group = n == 2 ? 8 : 7,
+	                         .memory_pages = PAGES,
+	                         .max_pages = PAGES,
+	                         .min_pages = n == 1 ? 40 : 0};
+	enum mm_status st = space_create(&t->s, &c);
+
+	log_answer(st);
+	MUST(st == MM_OK || (st == MM_NOMEM && !run.world.roomy));
+	if (st != MM_OK)
+		return;
+	memset(t->bytes, 0, sizeof(t->bytes));
+	memset(t->hole, 0, sizeof(t->hole));
+	memset(t->pins, 0, sizeof(t->pins));
+	t->alive = true;
+	t->service_mapped = false;
+	if (rnd(2))
+		populate_large(t, any_region());
+}
+
+static void destroy(struct twin *t)
+{
+	guest_leave_all();
+	while (!space_destroy_step(&t->s, 50))
+		;
+	t->alive = false;
+}
+
+static void op_restart(struct twin *t)
+{
+	if (rnd(4) == 0)
+		destroy(t);
+}
+
+/* ---- guests and the hypervisor reach memory ---- */
+
+static void wrote(struct twin *t, uint64_t page, uint64_t at, uint64_t v, enum mm_verdict r)
+{
+	log_answer(r);
+	if (t->hole[page]) {
+		MUST(r == VERDICT_DEVICE);
+		return;
+	}
+	MUST(r == VERDICT_RESUME || (r == VERDICT_WAIT && !run.world.roomy));
+	if (r == VERDICT_RESUME)
+		*word(t, page, at) = v;
+	worth.waits += r == VERDICT_WAIT;
+}
+
+static void op_write(struct twin *t)
+{
+	uint64_t page = any_page(), at = any_offset(), v = any_value();
+	unsigned cpu = any_cpu();
+	bool walk = !rnd(12) && !run.world.roomy;
+
+	wrote(t, page, at, v,
+	      walk ? guest_walk_write(cpu, &t->s, PAGE(page) + at, v)
+	           : guest_write(cpu, &t->s, PAGE(page) + at, v));
+}
+
+static void op_read(struct twin *t)
+{
+	uint64_t page = any_page(), at = any_offset(), v = 0, gpa = PAGE(page) + at;
+	unsigned cpu = any_cpu();
+	bool fetch = !rnd(8);
+	enum mm_verdict r =
+	    fetch ? guest_fetch(cpu, &t->s, gpa, &v) : guest_read(cpu, &t->s, gpa, &v);
+
+	log_answer(r);
+	log_answer(v);
+	MUST(r == (t->hole[page] ? VERDICT_DEVICE : VERDICT_RESUME));
+	if (r == VERDICT_RESUME)
+		MUST(v == *word(t, page, at));
+}
+
+/* The whole page, by the hypervisor. */
+static void op_fill(struct twin *t)
+{
+	uint64_t page = any_page();
+	uint8_t bytes[PAGE_SIZE];
+	enum mm_status st;
+
+	memset(bytes, rnd(3) ? (rnd(2) ? 0xff : 0) : (int)rnd(4), sizeof(bytes));
+	st = mm_write(&t->s, PAGE(page), bytes, PAGE_SIZE);
+	log_answer(st);
+	if (t->hole[page]) {
+		MUST(st == MM_NORAM);
+		return;
+	}
+	MUST(st == MM_OK || (st == MM_NOMEM && !run.world.roomy));
+	if (st == MM_OK)
+		memcpy(t->bytes[page], bytes, PAGE_SIZE);
+}
+
+/* A guest writes to all pages of a region: different things, so that they stay its own. */
+static void touch_region(struct twin *t, gfn_t first)
+{
+	unsigned cpu = any_cpu();
+	bool down = rnd(2); /* so that the frames lie in another order */
+
+	for (uint64_t i = 0; i < LARGE_PAGES; i++) {
+		uint64_t page = first.n + (down ? LARGE_PAGES - 1 - i : i);
+		uint64_t v = 10000u * t->s.domid + page;
+		enum mm_verdict r;
+
+		if (t->hole[page])
+			continue;
+		r = guest_write(cpu, &t->s, PAGE(page) + 16, v);
+		wrote(t, page, 16, v, r);
+		if (r == VERDICT_WAIT)
+			return;
+	}
+}
+
+static void check_page(struct twin *t, uint64_t page)
+{
+	uint8_t bytes[PAGE_SIZE];
+	enum mm_status st = mm_read(&t->s, PAGE(page), bytes, PAGE_SIZE);
+
+	MUST(st == (t->hole[page] ? MM_NORAM : MM_OK));
+	if (st == MM_OK)
+		MUST(memcmp(bytes, t->bytes[page], PAGE_SIZE) == 0);
+}
+
+static void op_pin(struct twin *t)
+{
+	uint64_t page = any_page();
+	enum mm_status st;
+	void *at;
+
+	if (t->pins[page] && rnd(4)) {
+		mm_unpin(&t->s, GFN(page));
+		t->pins[page]--;
+		return;
+	}
+	st = mm_pin(&t->s, GFN(page), &at);
+	log_answer(st);
+	MUST(st == MM_OK || (st == MM_NOMEM && !run.world.roomy) ||
+	     (st == MM_NORAM && t->hole[page]));
+	if (st != MM_OK)
+		return;
+	t->pins[page]++;
+	MUST(memcmp(at, t->bytes[page], PAGE_SIZE) == 0);
+	*(uint64_t *)at = 3; /* the hypervisor writes there */
+	*word(t, page, 0) = 3;
+}
+
+static void op_service(struct twin *t)
+{
+	gfn_t g = GFN(SERVICE);
+
+	if (t->service_mapped) {
+		MUST(mm_unmap_service(&t->s, g) == MM_OK);
+		t->service_mapped = false;
+		return;
+	}
+	MUST(mm_map_service(&t->s, g, t->service) == MM_OK);
+	t->service_mapped = t->hole[SERVICE] = true; /* a hole, once it is unmapped */
+}
+
+/* ---- balloon ---- */
+
+static void came_back(struct twin *t, uint64_t page)
+{
+	MUST(t->hole[page]);
+	t->hole[page] = false;
+	memset(t->bytes[page], 0, PAGE_SIZE);
+}
+
+static void op_balloon_out(struct twin *t)
+{
+	gfn_t g[6];
+	uint64_t n = 1 + rnd(6), went, expect = 0;
+	bool gone[PAGES];
+
+	memcpy(gone, t->hole, sizeof(gone));
+	for (unsigned i = 0; i < n; i++)
+		g[i] = GFN(any_page());
+	while (expect < n && !gone[g[expect].n] && !t->pins[g[expect].n])
+		gone[g[expect++].n] = true;
+	went = balloon_out(&t->s, g, n, 0);
+	log_answer(went);
+	MUST(went == expect);
+	memcpy(t->hole, gone, sizeof(gone));
+}
+
+static void op_balloon_in(struct twin *t)
+{
+	gfn_t g[6];
+	uint64_t n = 1 + rnd(6), came;
+
+	for (unsigned i = 0; i < n; i++)
+		g[i] = GFN(any_page());
+	came = balloon_in(&t->s, g, n, 0);
+	log_answer(came);
+	for (uint64_t i = 0; i < came; i++)
+		came_back(t, g[i].n);
+	if (run.world.roomy && came < n)
+		MUST(!t->hole[g[came].n]);
+}
+
+static void op_balloon_large(struct twin *t)
+{
+	bool can = true, want = true, done;
+	gfn_t g = any_region();
+
+	for (unsigned i = 0; i < LARGE_PAGES; i++) {
+		can = can && !t->hole[g.n + i] && !t->pins[g.n + i];
+		want = want && t->hole[g.n + i];
+	}
+	want = want && !(g.n == 0 && t->service_mapped);
+	done = want ? balloon_in(&t->s, &g, 1, LARGE_ORDER) == 1
+	            : balloon_out(&t->s, &g, 1, LARGE_ORDER) == 1;
+	log_answer(done);
+	if (want)
+		MUST(done || !run.world.roomy);
+	else
+		MUST(done == can);
+	for (unsigned i = 0; done && i < LARGE_PAGES; i++) {
+		if (want)
+			came_back(t, g.n + i);
+		else
+			t->hole[g.n + i] = true;
+	}
+}
+
+/* ---- the shape of the map ---- */
+
+static void op_populate_large(struct twin *t)
+{
+	populate_large(t, any_region());
+}
+
+/* What a coalesce must answer, from what can be seen: not whether there is memory. */
+static enum mm_status can_coalesce(struct twin *t, gfn_t g)
+{
+	enum mm_status st = MM_OK;
+
+	for (unsigned i = 0; i < LARGE_PAGES; i++) {
+		struct p2m_view v = p2m_lookup(&t->s, GFN(g.n + i));
+
+		if (v.type != P2M_PRIVATE || v.large || !(v.access & PTE_W))
+			return MM_INVAL;
+		if (v.pinned)
+			st = MM_PINNED;
+	}
+	return st;
+}
+
+static void coalesce(struct twin *t, gfn_t g)
+{
+	enum mm_status st, expect = can_coalesce(t, g);
+	mfn_t before = p2m_lookup(&t->s, g).mfn;
+
+	st = mm_coalesce(&t->s, g);
+	if (!run.world.roomy) /* it depends on what has been merged */
+		log_answer(st);
+	MUST(st == expect || (st == MM_NOMEM && expect == MM_OK && !run.world.roomy));
+	MUST(p2m_lookup(&t->s, g).large || st != MM_OK);
+	if (st == MM_OK && mfn_eq(before, p2m_lookup(&t->s, g).mfn))
+		worth.joined++;
+	else
+		worth.moved += st == MM_OK;
+}
+
+/* All holes of a region are filled, as far as memory goes. */
+static void fill_region(struct twin *t, gfn_t first)
+{
+	for (unsigned i = 0; i < LARGE_PAGES; i++) {
+		gfn_t g = GFN(first.n + i);
+		bool mapped = g.n == SERVICE && t->service_mapped;
+
+		if (!t->hole[g.n] || mapped)
+			continue;
+		if (!balloon_in(&t->s, &g, 1, 0)) {
+			MUST(!run.world.roomy);
+			return;
+		}
+		came_back(t, g.n);
+	}
+}
+
+static void op_coalesce(struct twin *t)
+{
+	gfn_t g = any_region();
+
+	if (rnd(4)) {
+		fill_region(t, g);
+		touch_region(t, g);
+	}
+	coalesce(t, g);
+}
+
+/* And, now and then, together again. */
+static void op_split(struct twin *t)
+{
+	gfn_t g = any_region();
+	bool large;
+
+	p2m_lock(&t->s);
+	large = p2m_split(&t->s, g);
+	if (large)
+		flush_space(&t->s);
+	p2m_unlock(&t->s);
+	worth.splits += large;
+	/* Nothing random may hang on `large`: it depends on what has been merged. */
+	if (rnd(2))
+		op_write(t);
+	if (rnd(4))
+		coalesce(t, g);
+}
+
+/* Somebody else wants to know what was written. */
+static void op_harvest(struct twin *t)
+{
+	p2m_lock(&t->s);
+	if (p2m_harvest(&t->s, GFN(rnd(PAGES)), 1 + rnd(PAGES)))
+		flush_space(&t->s);
+	p2m_unlock(&t->s);
+}
+
+static void op_scan(struct twin *t)
+{
+	(void)t;
+	scan_slice(1 + rnd(300));
+}
+
+static void op_settle(struct twin *t)
+{
+	(void)t;
+	scan_settle();
+}
+
+/* ---- in the middle of things ---- */
+
+/*
+ * All that CPUs can do right now without a fault: at any point, under any lock. What they
+ * read is what was last written, and what they write is written.
+ */
+static void strike_cached(struct twin *t)
+{
+	for (unsigned i = 0; t->alive && i < WINDOW; i++) {
+		uint64_t page = window_page(i), at = any_offset(), v = any_value(), seen = 0;
+		unsigned cpu = any_cpu();
+
+		if (t->hole[page])
+			continue;
+		if (guest_read_cached(any_cpu(), &t->s, PAGE(page) + at, &seen))
+			MUST(seen == *word(t, page, at));
+		if (guest_write_cached(cpu, &t->s, PAGE(page) + at, v)) {
+			*word(t, page, at) = v;
+			worth.strikes++;
+		}
+	}
+}
+
+/* With and without faults where no p2m lock is held, without faults everywhere. */
+void twins_strike(enum env_point p)
+{
+	struct twin *t = any();
+
+	if (p == POINT_ALLOC || rnd(p == POINT_SCAN_READ ? 16 : 2))
+		return;
+	strike_cached(t);
+	if (p == POINT_MERGE_PROTECTED || p == POINT_MERGE_FLUSHED || p == POINT_MERGE_SWITCHED ||
+	    p == POINT_SCAN_READ)
+		if (t->alive && rnd(2))
+			op_write(t);
+}
+
+/* ---- one after the other ---- */
+
+static const struct {
+	const char *name;
+	void (*run)(struct twin *t);
+	unsigned weight;
+} ops[] = {
+    {"write",          op_write,          30},
+    {"read",           op_read,           20},
+    {"fill",           op_fill,           8 },
+    {"scan",           op_scan,           20},
+    {"settle",         op_settle,         1 },
+    {"balloon out",    op_balloon_out,    5 },
+    {"balloon in",     op_balloon_in,     6 },
+    {"balloon large",  op_balloon_large,  3 },
+    {"populate large", op_populate_large, 1 },
+    {"coalesce",       op_coalesce,       2 },
+    {"split",          op_split,          6 },
+    {"harvest",        op_harvest,        1 },
+    {"pin",            op_pin,            4 },
+    {"service",        op_service,        1 },
+    {"restart",        op_restart,        1 },
+};
+
+void twin_step(void)
+{
+	uint64_t total = 0, pick, fail;
+	struct twin *t = any();
+	unsigned i = 0;
+
+	for (unsigned k = 0; k < ARRAY_SIZE(ops); k++)
+		total += ops[k].weight;
+	for (pick = rnd(total); pick >= ops[i].weight; i++)
+		pick -= ops[i].weight;
+	fail = rnd(8) ? 0 : 1 + rnd(3);
+	run.doing = t->alive ? ops[i].name : "create";
+	host_fail_alloc(run.world.roomy ? 0 : fail);
+	if (t->alive)
+		ops[i].run(t);
+	else
+		create(t);
+	host_fail_alloc(0);
+}
+
+void twins_start(void)
+{
+	for (unsigned n = 0; n < SPACES; n++) {
+		twins[n].service = frame_alloc(0, FRAME_SERVICE, (domid_t)(n + 1));
+		twins[n].alive = false;
+	}
+}
+
+void twins_finish(void)
+{
+	run.doing = "finish";
+	for (unsigned n = 0; n < SPACES; n++)
+		for (uint64_t page = 0; twins[n].alive && page < PAGES; page++)
+			if (!(page == SERVICE && twins[n].service_mapped))
+				check_page(&twins[n], page);
+	for (unsigned n = 0; n < SPACES; n++) {
+		if (twins[n].alive)
+			destroy(&twins[n]);
+		frame_free(twins[n].service, 0);
+	}
+}
