@@ -219,6 +219,30 @@ coverage-report: $(TESTS)
 	@gcovr --root . --filter 'mm/' --object-directory $(B) --txt $(B)/branches.txt --branches $(B)/native
 	@cat $(B)/lines.txt $(B)/branches.txt
 
+# ---- mutants: mm/ and the hypercalls broken on purpose; some test must notice ----
+# Two builds of the native tests: one from which tools/mutants links each mutant, and one by
+# which it learns what line which test reaches.
+#	make mutants			all: the named ones and the generated ones
+#	make mutants ONLY=NAME		one, named or generated
+#	make mutants FILES=mm/merge.c	those of some files
+MUTANT_B      := $(B)/mutants
+MUTANT_CFLAGS  = $(NATIVE_CFLAGS) -g0
+REPLAYS       := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(wildcard tests/fuzz/*.c))
+
+$(REPLAYS): $(B)/replay/%: $(B)/native/tests/fuzz/%.o $(B)/native/tests/mutants/replay.o $(B)/native/libquire.a
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	$(Q)$(CC) -o $@ $^ $(NATIVE_LDFLAGS)
+
+.PHONY: mutants mutants-base
+mutants: # -j2 makes the builds faster; the mutants run two at a time anyway
+	@$(MAKE) --no-print-directory B=$(MUTANT_B)/base NATIVE_CFLAGS='$(MUTANT_CFLAGS)' mutants-base
+	@$(MAKE) --no-print-directory B=$(MUTANT_B)/reach NATIVE_CFLAGS='$(COMMON) -O0 -g0 --coverage' \
+		NATIVE_LDFLAGS='--coverage -lcmocka -lpthread' mutants-base
+	@tools/mutants --base $(MUTANT_B)/base --reach $(MUTANT_B)/reach --cc '$(CC)' --cflags '$(MUTANT_CFLAGS)' --ldflags '$(NATIVE_LDFLAGS)' \
+		$(addprefix --only ,$(ONLY)) $(addprefix --file ,$(FILES)) $(MUTANT_ARGS)
+mutants-base: $(TESTS) $(REPLAYS)
+
 # ---- native measurements: optimised as the hypervisor is, no sanitizers ----
 # The files of the hypervisor with its own flags, but for the code model; what drives
 # them (tests/) as any program.
@@ -279,6 +303,7 @@ help:
 	@echo 'make test         all tests; parts: unit, tsan, fuzz-short, boot-svm, boot-vtx, lint'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
 	@echo 'make model-long   the model test with fresh seeds, for MODEL_SECONDS=$(MODEL_SECONDS) seconds'
+	@echo 'make mutants      the core broken in some hundred ways; each must fail a test (ONLY=NAME, FILES=mm/merge.c)'
 	@echo 'make coverage     lines and branches of mm/ that the native tests reach, and which they do not'
 	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-hash'
 	@echo 'make bench-ksm    the memory core and Linux KSM on the same memory, RUNS=5 times; needs root for KSM'
