@@ -135,8 +135,9 @@ static enum mm_status cow_leaf(struct space *s, gfn_t gfn, struct p2m_slot p, bo
 	if (mm.format->access(v) & PTE_W)
 		return MM_OK;
 	ASSERT(p.level == 1); /* large leaves are always writable */
-	quiet_doubt(s, gfn);
 	sw = mm.format->sw(v);
+	if (sw & (PTE_SW_SHARED | PTE_SW_PROTECTED))
+		quiet_doubt(s, gfn);
 	if (sw & PTE_SW_SHARED)
 		return cow_break(s, gfn, p.entry, guest_walk, out);
 	if (sw & PTE_SW_UNTOUCHED)

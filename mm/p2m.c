@@ -57,6 +57,8 @@ uint64_t *p2m_find_over(struct space *s, gfn_t gfn)
 	const struct pte_format *f = mm.format;
 	mfn_t table = s->root;
 
+	if (!mfn_valid(table)) /* the last of a dying space */
+		return NULL;
 	for (unsigned level = f->levels; level > 2; level--) {
 		uint64_t v = p2m_entry_get(p2m_entry_in(table, gfn, level));
 
@@ -83,19 +85,20 @@ static bool p2m_leads_on(uint64_t v, unsigned level)
 static gfn_t p2m_next_in_table(struct p2m_slot *p, gfn_t gfn)
 {
 	uint64_t span = UINT64_C(1) << (9 * (p->level - 1));
+	unsigned first = p2m_index(gfn, p->level), i = first;
 
-	for (unsigned i = p2m_index(gfn, p->level); i < LARGE_PAGES; i++, p->entry++) {
-		if (p2m_leads_on(p2m_entry_get(p->entry), p->level))
-			return gfn;
-		gfn.n = align_down(gfn.n, span) + span;
+	while (i < LARGE_PAGES && !p2m_leads_on(p2m_entry_get(p->entry), p->level)) {
+		i++;
+		p->entry++;
 	}
-	p->entry = NULL;
-	return gfn;
+	if (i == LARGE_PAGES)
+		p->entry = NULL;
+	return i == first ? gfn : GFN(align_down(gfn.n, span) + (i - first) * span);
 }
 
 gfn_t p2m_next_locked(struct space *s, gfn_t gfn)
 {
-	while (gfn.n < GFN_LIMIT) {
+	while (gfn.n < s->end) {
 		struct p2m_slot p = p2m_descend(s, gfn);
 
 		gfn = p2m_next_in_table(&p, gfn);
@@ -218,12 +221,19 @@ bool p2m_split(struct space *s, gfn_t gfn)
 	return true;
 }
 
+/* The level-1 table over gfn, or a leaf in its place, is there, or is about to be. */
+static void p2m_note_end(struct space *s, gfn_t gfn)
+{
+	s->end = max_u64(s->end, align_down(gfn.n, LARGE_PAGES) + LARGE_PAGES);
+}
+
 uint64_t *p2m_make(struct space *s, gfn_t gfn)
 {
 	const struct pte_format *f = mm.format;
 	unsigned level = f->levels;
 	mfn_t table = s->root;
 
+	p2m_note_end(s, gfn);
 	for (; level > 1; level--) {
 		uint64_t *e = p2m_entry_in(table, gfn, level);
 		enum pte_kind kind = f->kind(p2m_entry_get(e), level);
@@ -248,6 +258,7 @@ uint64_t *p2m_make_large(struct space *s, gfn_t gfn)
 	const struct pte_format *f = mm.format;
 	mfn_t table = s->root;
 
+	p2m_note_end(s, gfn);
 	for (unsigned level = f->levels; level > 2; level--) {
 		uint64_t *e = p2m_entry_in(table, gfn, level);
 

@@ -77,13 +77,7 @@ void quiet_set(uint64_t *over, enum quiet_mark mark, uint64_t clear)
 		;
 }
 
-void quiet_doubt(struct space *s, gfn_t gfn)
+void quiet_forget(uint64_t *over)
 {
-	uint64_t *over;
-
-	if (!mm.format->known_mask || s->dying) /* a dying space loses its tables */
-		return;
-	over = p2m_over(s, &s->near, gfn);
-	if (over && quiet_mark_of(p2m_entry_get(over)) != QUIET_NOT)
-		quiet_set(over, QUIET_NOT, 0);
+	quiet_set(over, QUIET_NOT, 0);
 }

@@ -41,10 +41,19 @@ static inline bool quiet_as_a_whole(uint64_t over)
 /* Change the mark of a present level-2 entry, and clear other bits in it. */
 void quiet_set(uint64_t *over, enum quiet_mark mark, uint64_t clear);
 
+/* quiet_doubt where there is a mark. */
+void quiet_forget(uint64_t *over);
+
 /*
  * A page of this region needs a look that no dirty bit will call for: it was written by us,
  * or got another frame, or left the index, or was read and not placed.
  */
-void quiet_doubt(struct space *s, gfn_t gfn);
+static inline void quiet_doubt(struct space *s, gfn_t gfn)
+{
+	uint64_t *over = p2m_over(s, &s->near, gfn);
+
+	if (over && p2m_entry_get(over) & (mm.format->known_mask | mm.format->calm_mask))
+		quiet_forget(over);
+}
 
 #endif

@@ -190,7 +190,7 @@ static void scan_place_all(struct scan_slice *w)
 static struct space *scan_space(struct scan_cursor *c)
 {
 	for (; c->domid < MM_MAX_SPACES; c->domid++, c->gfn = GFN(0)) {
-		struct space *s = c->domid ? space_find(c->domid) : NULL;
+		struct space *s = atomic_load_explicit(&mm.spaces[c->domid], memory_order_acquire);
 
 		if (s && !s->dying)
 			return s;

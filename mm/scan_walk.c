@@ -54,7 +54,7 @@ static inline unsigned scan_bits(mfn_t mfn)
 static void scan_come_back(uint64_t *over)
 {
 	if (quiet_mark_of(p2m_entry_get(over)) != QUIET_NOT)
-		quiet_set(over, QUIET_NOT, 0);
+		quiet_forget(over);
 }
 
 static void scan_written(struct scan_slice *w, mfn_t mfn)

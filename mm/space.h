@@ -77,6 +77,7 @@ struct space {
 	_Atomic bool dying;   /* no new mappings; destroy is under way (set under the lock) */
 	struct spinlock lock; /* the p2m lock: tree, counters, pins */
 	mfn_t root;
+	uint64_t end;                               /* no guest frame from here on has an entry */
 	uint64_t low_pages, high_first, high_pages; /* where RAM was promised at the start */
 	uint64_t memory_pages; /* current reservation: promised pages not ballooned */
 	uint64_t max_pages, min_pages;
