@@ -196,14 +196,11 @@ static uint64_t *guest_reach(unsigned cpu, struct space *s, uint64_t gpa, unsign
 
 bool guest_write_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value)
 {
-	uint64_t gfn = gpa >> PAGE_SHIFT;
-	const struct tlb_entry *t = &cpus[cpu].tlb[gfn % TLB_ENTRIES];
+	uint64_t *at = cpus[cpu].inside == s ? guest_reach(cpu, s, gpa, FAULT_WRITE) : NULL;
 
-	if (cpus[cpu].inside != s || !t->valid || t->s != s || t->gfn != gfn || !t->write ||
-	    !t->dirty)
-		return false;
-	*(uint64_t *)((uint8_t *)env_frame(MFN(t->mfn)) + gpa % PAGE_SIZE) = value;
-	return true;
+	if (at)
+		__atomic_store_n(at, value, __ATOMIC_RELAXED);
+	return at;
 }
 
 bool guest_read_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value)

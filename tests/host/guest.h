@@ -22,8 +22,9 @@ enum mm_verdict guest_write(unsigned cpu, struct space *s, uint64_t gpa, uint64_
 enum mm_verdict guest_walk_write(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value);
 
 /*
- * A write by a CPU that is in guest mode in s and has the page writable and dirty in its
- * TLB: it takes no lock and needs no fault. False if it would.
+ * A write by a CPU that is in guest mode in s and needs no fault for it: it takes no lock, and
+ * goes by what the CPU has cached, or by what it finds in the tables right now. False if it would
+ * fault.
  */
 bool guest_write_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value);
 /* The same for a read, by any translation that the CPU remembers. */

@@ -68,6 +68,7 @@ static void add_worth(void)
 	worth.given_up += st.merges_given_up;
 	worth.breaks += st.breaks;
 	worth.take_overs += st.take_overs;
+	worth.passed += st.pages_passed;
 }
 
 /* Run one world to its end; returns how many pages are saved then, nobody writing any more. */
@@ -87,6 +88,7 @@ static uint64_t run_world(const struct world *w, enum log_role role)
 	free_at_start = host_free_frames();
 	twins_start();
 	host_on_point = w->roomy ? NULL : twins_strike;
+	host_on_kick = w->roomy ? guest_kicked : twins_kick;
 	for (; run.step < steps; run.step++) {
 		twin_step();
 		if (role != LOG_COMPARE || run.step % 8 == 0)
@@ -94,6 +96,7 @@ static uint64_t run_world(const struct world *w, enum log_role role)
 		log_step();
 	}
 	host_on_point = NULL;
+	host_on_kick = guest_kicked;
 	add_worth();
 	scan_settle();
 	audit();
@@ -138,12 +141,14 @@ static void run_seed(uint64_t seed)
 static void print_worth(void)
 {
 	printf("# %llu merges, %llu given up, %llu breaks, %llu taken over, %llu waits, "
-	       "%llu strikes, %llu large by zero, %llu joined, %llu moved, %llu split\n",
+	       "%llu strikes, %llu large by zero, %llu joined, %llu moved, %llu split, "
+	       "%llu passed over\n",
 	       (unsigned long long)worth.merges, (unsigned long long)worth.given_up,
 	       (unsigned long long)worth.breaks, (unsigned long long)worth.take_overs,
 	       (unsigned long long)worth.waits, (unsigned long long)worth.strikes,
 	       (unsigned long long)worth.larges, (unsigned long long)worth.joined,
-	       (unsigned long long)worth.moved, (unsigned long long)worth.splits);
+	       (unsigned long long)worth.moved, (unsigned long long)worth.splits,
+	       (unsigned long long)worth.passed);
 }
 
 static void fixed_seeds(void **state)
@@ -157,7 +162,7 @@ static void fixed_seeds(void **state)
 	assert_true(worth.merges > 1000 && worth.given_up > 100 && worth.breaks > 1000);
 	assert_true(worth.take_overs > 100 && worth.waits > 20 && worth.strikes > 1000);
 	assert_true(worth.larges > 10 && worth.joined > 10 && worth.moved > 10);
-	assert_true(worth.splits > 10);
+	assert_true(worth.splits > 10 && worth.passed > 1000);
 }
 
 static uint64_t fresh;

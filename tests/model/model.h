@@ -49,7 +49,7 @@ extern struct run run;
  */
 struct worth {
 	uint64_t merges, given_up, breaks, take_overs, waits, strikes, joined, moved, splits,
-	    larges;
+	    larges, passed;
 };
 
 extern struct worth worth;
@@ -64,6 +64,7 @@ void twins_start(void);
 void twin_step(void);                    /* one random operation */
 void twins_finish(void);                 /* check every byte, then destroy all */
 void twins_strike(enum env_point point); /* for host_on_point */
+void twins_kick(unsigned cpu);           /* for host_on_kick */
 
 /* ---- log.c ---- */
 

@@ -412,6 +412,19 @@ static void op_settle(struct twin *t)
 	scan_settle();
 }
 
+/* Passes with little between them: what is quiet gets known, and is passed over. */
+static void op_rest(struct twin *t)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		bool look = rnd(2);
+
+		scan_slice(SPACES * PAGES);
+		t = any();
+		if (look && t->alive)
+			op_read(t);
+	}
+}
+
 /* ---- in the middle of things ---- */
 
 /*
@@ -449,6 +462,23 @@ void twins_strike(enum env_point p)
 			op_write(t);
 }
 
+/* A CPU that is told to leave guest mode makes some last writes; then it leaves, and will flush. */
+void twins_kick(unsigned cpu)
+{
+	for (unsigned i = 0; i < 4 * SPACES; i++) {
+		struct twin *t = &twins[i % SPACES];
+		uint64_t page = window_page((unsigned)rnd(WINDOW)), at = any_offset(),
+		         v = any_value();
+
+		if (t->alive && !t->hole[page] &&
+		    guest_write_cached(cpu, &t->s, PAGE(page) + at, v)) {
+			*word(t, page, at) = v;
+			worth.strikes++;
+		}
+	}
+	guest_kicked(cpu);
+}
+
 /* ---- one after the other ---- */
 
 static const struct {
@@ -461,6 +491,7 @@ static const struct {
     {"fill",           op_fill,           8 },
     {"scan",           op_scan,           20},
     {"settle",         op_settle,         1 },
+    {"rest",           op_rest,           2 },
     {"balloon out",    op_balloon_out,    5 },
     {"balloon in",     op_balloon_in,     6 },
     {"balloon large",  op_balloon_large,  3 },
