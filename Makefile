@@ -311,4 +311,4 @@ help:
 	@echo 'make clean        remove $(B)/'
 
 -include $(HV_OBJS:.o=.d) $(NATIVE_OBJS:.o=.d) $(FUZZ_OBJS:.o=.d) $(TSAN_OBJS:.o=.d) $(GUEST_LIB_OBJS:.o=.d)
--include $(wildcard $(B)/bench/*/*.d $(B)/guests/*/*.d $(B)/native/tests/*/*.d $(B)/fuzz/tests/*/*.d $(B)/tsan/tests/*/*.d)
+-include $(wildcard $(B)/bench/*/*.d $(B)/bench/*/*/*.d $(B)/bench/*/*/*/*.d $(B)/guests/*/*.d $(B)/native/tests/*/*.d $(B)/fuzz/tests/*/*.d $(B)/tsan/tests/*/*.d)
