@@ -16,7 +16,7 @@ static struct frame *frames;
 static uint32_t *buckets;
 static uint64_t nr_frames;
 static __thread unsigned this_cpu;
-static uint64_t alloc_count, alloc_fail_at;
+static uint64_t alloc_count, alloc_fail_at, alloc_fail_until;
 static _Atomic uint64_t kick_count, fence_word;
 static __thread uint64_t random_state = 88172645463325252u; /* of this thread */
 static __thread bool in_point;
@@ -57,7 +57,7 @@ void host_start(const struct host_config *c)
 	buckets = calloc(nr_buckets, sizeof(*buckets));
 	config.frames = frames;
 	config.buckets = buckets;
-	alloc_count = alloc_fail_at = 0;
+	alloc_count = alloc_fail_at = alloc_fail_until = 0;
 	host_on_point = NULL;
 	host_on_kick = guest_kicked;
 	this_cpu = c->cpus; /* the test itself: guests run on the others */
@@ -91,6 +91,13 @@ void host_set_cpu(unsigned cpu)
 void host_fail_alloc(uint64_t k)
 {
 	alloc_fail_at = k ? alloc_count + k : 0;
+	alloc_fail_until = alloc_fail_at;
+}
+
+void host_fail_alloc_from(uint64_t k)
+{
+	host_fail_alloc(k);
+	alloc_fail_until = UINT64_MAX;
 }
 
 uint64_t host_allocs(void)
@@ -192,7 +199,9 @@ void env_point(enum env_point p)
 
 bool env_refuse_alloc(void)
 {
-	return __atomic_add_fetch(&alloc_count, 1, __ATOMIC_RELAXED) == alloc_fail_at;
+	uint64_t n = __atomic_add_fetch(&alloc_count, 1, __ATOMIC_RELAXED);
+
+	return alloc_fail_at && n >= alloc_fail_at && n <= alloc_fail_until;
 }
 
 void env_panic(const char *fmt, ...)

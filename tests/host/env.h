@@ -32,7 +32,8 @@ extern void (*host_on_point)(enum env_point p);
 
 /* The k-th allocation from now on fails (1 is the next one), once; 0: none. */
 void host_fail_alloc(uint64_t k);
-uint64_t host_allocs(void); /* allocations asked for since host_start */
+void host_fail_alloc_from(uint64_t k); /* the k-th and all after it, until told otherwise */
+uint64_t host_allocs(void);            /* allocations asked for since host_start */
 
 /* What a kick does; the default makes that CPU leave guest mode at once (guest.c). */
 extern void (*host_on_kick)(unsigned cpu);
