@@ -83,8 +83,7 @@ static bool init_32(const struct vcpu_hvm_x86_32 *c, struct guest_regs *r, struc
 	/* Xen takes 0 for the state after INIT: a busy TSS. */
 	s->tr = segment(c->tr_base, c->tr_ar ? c->tr_limit : LIMIT_TSS,
 	                c->tr_ar ? c->tr_ar : AR_TSS_BUSY);
-	return (s->tr.attributes & ~SEG_ATTR_G) == AR_TSS_BUSY &&
-	       segment_ok(AR_DATA, LIMIT_FLAT, false);
+	return (s->tr.attributes & ~SEG_ATTR_G) == AR_TSS_BUSY;
 }
 
 static bool init_64(const struct vcpu_hvm_x86_64 *c, struct guest_regs *r, struct guest_state *s)

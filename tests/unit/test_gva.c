@@ -306,6 +306,188 @@ static void test_pae(void **state)
 	assert_int_equal(w.error, PF_PRESENT | PF_RESERVED);
 }
 
+/* Each bit that a PDPTE must not have, and each that it may (SDM vol. 3, table 4-8). */
+static void test_pdpte(void **state)
+{
+	const uint64_t may = P | BIT(3) | BIT(4) | BIT(9) | BIT(10) | BIT(11);
+
+	(void)state;
+	for (unsigned bit = 0; bit < 64; bit++) {
+		clean();
+		s.cr0 = CR0_PE | CR0_PG;
+		s.cr4 = CR4_PAE;
+		s.efer = EFER_NXE;
+		s.cr3 = 0x1000;
+		put64(0x1000, 0x2000 | P | BIT(bit));
+		put64(0x2000, 0x3000 | P);
+		put64(0x3000, 0x9000 | P);
+		if (may & BIT(bit)) {
+			assert_int_equal(walk(0x44, 0), GVA_OK);
+			continue;
+		}
+		/* An address bit leads elsewhere (phys_bits is 40); any other is reserved. */
+		if (bit >= 12 && bit < 40)
+			continue;
+		assert_int_equal(walk(0x44, 0), GVA_FAULT);
+		assert_int_equal(w.error, PF_PRESENT | PF_RESERVED);
+	}
+}
+
+/* PAE entries below the root: bits 62..52 are reserved, in long mode they are free. */
+static void test_high_bits(void **state)
+{
+	(void)state;
+	for (unsigned bit = 52; bit < 63; bit++) {
+		clean();
+		s.cr0 = CR0_PE | CR0_PG;
+		s.cr4 = CR4_PAE;
+		s.cr3 = 0x1000;
+		put64(0x1000, 0x2000 | P);
+		put64(0x2000, 0x3000 | P | BIT(bit));
+		put64(0x3000, 0x9000 | P);
+		assert_int_equal(walk(0, 0), GVA_FAULT);
+		assert_int_equal(w.error, PF_PRESENT | PF_RESERVED);
+		long_mode(W);
+		put64(0x3000, get64(0x3000) | BIT(bit));
+		assert_int_equal(walk(0x5123, 0), GVA_OK);
+		assert_int_equal(w.gpa, 0xabc123);
+	}
+}
+
+/* A large leaf: PAT (bit 12) is no address, what lies above it up to the frame is reserved. */
+static void test_large_bits(void **state)
+{
+	(void)state;
+	for (unsigned bit = 12; bit < 21; bit++) {
+		long_mode(W);
+		put64(0x3000, 0x40000000 | P | W | LARGE | BIT(bit));
+		assert_int_equal(walk(0x1234, 0), bit == 12 ? GVA_OK : GVA_FAULT);
+		if (bit == 12)
+			assert_int_equal(w.gpa, 0x40001234);
+	}
+	for (unsigned bit = 12; bit < 30; bit++) {
+		long_mode(W);
+		put64(0x2000, 0x40000000 | P | W | LARGE | BIT(bit));
+		assert_int_equal(walk(0x1234, 0), bit == 12 ? GVA_OK : GVA_FAULT);
+	}
+	/* 4 MiB with PSE-36: bits 31..22, and 20..13 above them. */
+	for (unsigned bit = 12; bit < 32; bit++) {
+		uint64_t to = bit >= 22 ? BIT(bit) : BIT(bit) << 19;
+
+		clean();
+		s.cr0 = CR0_PE | CR0_PG;
+		s.cr4 = CR4_PSE;
+		s.cr3 = 0x1000;
+		put32(0x1000, (uint32_t)(P | LARGE | BIT(bit)));
+		assert_int_equal(walk(0x3456, 0), bit == 21 ? GVA_FAULT : GVA_OK);
+		if (bit != 21)
+			assert_true(w.gpa == ((bit == 12 ? 0 : to) | 0x3456));
+	}
+}
+
+/* Where large leaves do not exist the bit is another: PAT in a leaf, nothing in legacy tables. */
+static void test_no_large(void **state)
+{
+	(void)state;
+	long_mode(W);
+	put64(0x4028, get64(0x4028) | LARGE);
+	assert_int_equal(walk(0x5123, 0), GVA_OK);
+	assert_int_equal(w.gpa, 0xabc123);
+	clean();
+	s.cr0 = CR0_PE | CR0_PG;
+	s.cr3 = 0x1000;
+	put32(0x1000, 0x2000 | P | LARGE);
+	put32(0x2000, 0x7000 | P);
+	assert_int_equal(walk(0x10, 0), GVA_OK);
+	assert_int_equal(w.gpa, 0x7010);
+}
+
+/* The root is CR3's address bits and nothing else; its 4 and its 63 are no address. */
+static void test_root(void **state)
+{
+	(void)state;
+	for (unsigned bit = 0; bit < 64; bit++) {
+		long_mode(W);
+		s.cr3 = 0x1000 | BIT(bit);
+		if (bit >= 12 && BIT(bit) < RAM_BYTES)
+			continue; /* other tables, or none */
+		assert_int_equal(walk(0x5123, 0), bit > 12 && bit < 52 ? GVA_NO_RAM : GVA_OK);
+	}
+	clean();
+	s.cr0 = CR0_PE | CR0_PG;
+	s.cr3 = UINT64_C(0xff00001fff);
+	put32(0x1000, 0x2000 | P);
+	put32(0x2000, 0x7000 | P);
+	assert_int_equal(walk(0, 0), GVA_OK);
+	s.cr4 = CR4_PAE;
+	s.cr3 = UINT64_C(0xff0000103f); /* the four PDPTEs begin at a multiple of 32 */
+	put64(0x1020, 0x2000 | P);
+	put64(0x2000, 0x3000 | P);
+	put64(0x3000, 0x9000 | P);
+	assert_int_equal(walk(0, 0), GVA_OK);
+	assert_int_equal(w.gpa, 0x9000);
+}
+
+/* Every right of every level, for every kind of access (SDM vol. 3, 4.6.1). */
+static void test_all_rights(void **state)
+{
+	static const uint64_t at[] = {0x1000, 0x2000, 0x3000, 0x4028};
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		for (unsigned n = 0; n < 64; n++) {
+			uint64_t entry = (n & 1 ? W : 0) | (n & 2 ? U : 0) | (n & 4 ? NX : 0);
+			unsigned access = n & 8 ? GVA_WRITE : n & 16 ? GVA_FETCH : 0;
+			bool user = n & 32, ok;
+
+			access |= user ? GVA_USER : 0;
+			long_mode(W | U);
+			put64(at[i], (get64(at[i]) & ~(W | U)) | entry);
+			ok = !(user && !(entry & U)) && !((access & GVA_WRITE) && !(entry & W)) &&
+			     !((access & GVA_FETCH) && (entry & NX));
+			assert_int_equal(walk(0x5000, access), ok ? GVA_OK : GVA_FAULT);
+			if (ok)
+				continue;
+			assert_int_equal(w.error, PF_PRESENT | (access & GVA_WRITE ? PF_WRITE : 0) |
+			                              (user ? PF_USER : 0) |
+			                              (access & GVA_FETCH ? PF_FETCH : 0));
+		}
+}
+
+/* Each level is marked, and what is marked already is not written again. */
+static void test_marks(void **state)
+{
+	static const uint64_t at[] = {0x1000, 0x2000, 0x3000, 0x4028};
+
+	(void)state;
+	long_mode(W);
+	assert_int_equal(walk(0x5000, GVA_WRITE), GVA_OK);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(get64(at[i]) & (A | D), i == 3 ? A | D : A);
+	assert_int_equal(exchanges, 4);
+	assert_int_equal(walk(0x5000, GVA_WRITE), GVA_OK);
+	assert_int_equal(walk(0x5000, 0), GVA_OK);
+	assert_int_equal(exchanges, 4);
+	long_mode(W);
+	lose_exchanges = 7; /* the eighth try comes through */
+	assert_int_equal(walk(0x5000, 0), GVA_OK);
+	long_mode(W);
+	lose_exchanges = 8;
+	assert_int_equal(walk(0x5000, 0), GVA_FAULT);
+	assert_int_equal(w.error, 0);
+}
+
+/* The last address of each half is canonical, the next one is not. */
+static void test_canonical_borders(void **state)
+{
+	(void)state;
+	long_mode(W);
+	assert_int_equal(walk(UINT64_C(0x00007fffffffffff), 0), GVA_FAULT);
+	assert_int_equal(walk(UINT64_C(0x0000800000000000), 0), GVA_REFUSED);
+	assert_int_equal(walk(UINT64_C(0xffff7fffffffffff), 0), GVA_REFUSED);
+	assert_int_equal(walk(UINT64_C(0xffff800000000000), 0), GVA_FAULT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +504,14 @@ int main(void)
 	    cmocka_unit_test(test_no_memory),
 	    cmocka_unit_test(test_legacy),
 	    cmocka_unit_test(test_pae),
+	    cmocka_unit_test(test_pdpte),
+	    cmocka_unit_test(test_high_bits),
+	    cmocka_unit_test(test_large_bits),
+	    cmocka_unit_test(test_no_large),
+	    cmocka_unit_test(test_root),
+	    cmocka_unit_test(test_all_rights),
+	    cmocka_unit_test(test_marks),
+	    cmocka_unit_test(test_canonical_borders),
 	};
 
 	return cmocka_run_group_tests_name("gva", tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "kernel/sched.h"
+#include "kernel/xen_abi.h"
 #include "tests/host/env.h"
 #include "tests/host/fake_hvm.h"
 #include "tests/host/machine.h"
@@ -19,6 +20,7 @@
 /* What a guest does when it runs. */
 struct behaviour {
 	bool pauses; /* PAUSE again and again: it waits for another vCPU */
+	bool yields; /* the same by hypercall */
 	bool sleeps; /* runs for run_ns, then HLT until its timer rings after nap_ns */
 	uint64_t run_ns, nap_ns;
 };
@@ -46,6 +48,13 @@ static void run(struct vcpu *v, struct vmexit *x)
 	if (b->pauses) {
 		host_now_ns[machine_cpu()] += 1000;
 		*x = (struct vmexit){.kind = EXIT_PAUSE, .length = 2};
+		return;
+	}
+	if (b->yields) {
+		host_now_ns[machine_cpu()] += 1000;
+		v->hv.regs.gpr[RAX] = __HYPERVISOR_sched_op;
+		v->hv.regs.gpr[RDI] = SCHEDOP_yield;
+		*x = (struct vmexit){.kind = EXIT_HYPERCALL, .length = 3};
 		return;
 	}
 	if (!b->sleeps) {
@@ -170,21 +179,28 @@ static void test_no_credit(void **state)
 	stop(d, 2);
 }
 
-/* One that spins with PAUSE lets the others go first: they get all but a little. */
-static void test_yield(void **state)
+/* One that spins with PAUSE, or says so, lets the others go first: they get all but a little. */
+static void lets_others_go(const struct behaviour *polite)
 {
-	static const struct behaviour spins = {.pauses = true};
 	struct domain *d[2];
 
-	(void)state;
 	fake_start(1);
 	fake_run = run;
-	d[0] = guest(1, &spins);
+	d[0] = guest(1, polite);
 	d[1] = guest(2, &busy);
 	simulate(SECONDS);
 	assert_true(d[1]->vcpus[0]->ran_ns > SECONDS * 95 / 100);
 	assert_true(d[0]->vcpus[0]->ran_ns > 0);
 	stop(d, 2);
+}
+
+static void test_yield(void **state)
+{
+	static const struct behaviour spins = {.pauses = true}, yields = {.yields = true};
+
+	(void)state;
+	lets_others_go(&spins);
+	lets_others_go(&yields);
 }
 
 /* With nothing to run a CPU sleeps; a vCPU that becomes runnable takes it. */
