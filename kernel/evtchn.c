@@ -80,6 +80,17 @@ void evtchn_upcall(struct vcpu *v, unsigned port)
 	vcpu_notify(v);
 }
 
+/* What is pending already is told by the new way, too. */
+void evtchn_set_upcall_vector(struct vcpu *v, uint8_t vector)
+{
+	spin_lock(&v->domain->event_lock);
+	v->upcall_vector = vector;
+	if (evtchn_pending(v))
+		vlapic_post(&v->apic, vector);
+	spin_unlock(&v->domain->event_lock);
+	vcpu_notify(v);
+}
+
 /* ---- sending; event_lock held ---- */
 
 static void evtchn_wake_pollers(struct domain *d, unsigned port)

@@ -40,6 +40,8 @@ void evtchn_raise(struct domain *d, unsigned port);
 int64_t evtchn_send_pair(struct domain *d, uint32_t port) must_check;
 int64_t evtchn_close_pair(struct domain *d, uint32_t port) must_check;
 
+/* Upcalls of v go through its local APIC from now on. */
+void evtchn_set_upcall_vector(struct vcpu *v, uint8_t vector);
 /* Make the vCPU look at this port's word. */
 void evtchn_upcall(struct vcpu *v, unsigned port);
 

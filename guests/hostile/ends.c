@@ -6,6 +6,7 @@
  *	alive	the guest goes on with what harms nobody, until it is destroyed
  * Whatever returns from here has failed.
  */
+#include "guests/hostile/apic.h"
 #include "guests/hostile/hostile.h"
 #include "guests/hostile/legacy.h"
 #include "guests/lib/ballooning.h"
@@ -278,6 +279,15 @@ static const struct {
     {"task_gate",        legacy_gate        },
     {"task_jump",        legacy_jump        },
     {"real_mode",        legacy_real        },
+    {"apic_exchange",    apic_exchange      },
+    {"apic_byte",        apic_byte          },
+    {"apic_wide",        apic_wide          },
+    {"apic_string",      apic_string        },
+    {"apic_stack",       apic_stack         },
+    {"apic_code",        apic_code          },
+    {"apic_tables",      apic_tables        },
+    {"apic_gone",        apic_gone          },
+    {"apic_init_itself", apic_init_itself   },
     {"crash_itself",     crash_itself       },
 };
 

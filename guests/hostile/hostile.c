@@ -32,6 +32,7 @@ static const struct {
     {"instructions", attack_instructions},
     {"registers",    attack_registers   },
     {"msrs",         attack_msrs        },
+    {"apic",         attack_apic        },
     {"cpuid",        attack_cpuid       },
     {"ports",        attack_ports       },
     {"calls",        attack_calls       },

@@ -29,6 +29,7 @@ void attack_judge(const char *group, const char *name, int vector, uint32_t expe
 void attack_instructions(void); /* instructions.c */
 void attack_registers(void);    /* registers.c */
 void attack_msrs(void);         /* msrs.c */
+void attack_apic(void);         /* apic.c */
 void attack_cpuid(void);        /* cpuid.c */
 void attack_ports(void);        /* ports.c */
 void attack_calls(void);        /* calls.c */

@@ -39,6 +39,7 @@ CASES = [
     *with_cpus("hello", "hello.cfg"),
     *with_cpus("hypercalls", "hypercalls.cfg", options=COUNTED),
     *with_cpus("hypercalls with two vCPUs", "hypercalls2.cfg", options=COUNTED),
+    *with_cpus("local APICs", "apic.cfg", options=COUNTED),
     *with_cpus("fill", "fill.cfg"),
     Case("fill on 2 MiB leaves", "fill-large.cfg"),
     *with_cpus("storm", "storm.cfg", options=COUNTED),

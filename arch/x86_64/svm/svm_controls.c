@@ -59,7 +59,7 @@ const struct intercept_row svm_intercept_rows[] = {
     EXCUSED(WORD_MISC1, 16, 17, "PUSHF, POPF: the guest's own"),
     SET(WORD_MISC1, 18, "CPUID: the machine that the guest sees is ours to tell"),
     EXCUSED(WORD_MISC1, 19, 19, "RSM: #UD outside of system management mode"),
-    DEMAND(WORD_MISC1, 20, "IRET: while an NMI waits for the end of another"),
+    DEMAND(WORD_MISC1, 20, "IRET: while an NMI is handled, to see its end"),
     EXCUSED(WORD_MISC1, 21, 21, "INTn: the guest's own"),
     SET(WORD_MISC1, 22, "INVD: would throw away other guests' writes"),
     EXCUSED(WORD_MISC1, 23, 23, "PAUSE: the slice ends a spin"),

@@ -187,12 +187,11 @@ static void svm_nmi_enter(struct hvm_vcpu *v)
 	if (!(s->nmi & NMI_MASKED) && !s->event) {
 		s->event = EVENT_VALID | EVENT_TYPE_NMI | 2;
 		s->nmi = NMI_MASKED;
+		s->vmcb->intercepts[WORD_MISC1] |= MISC1_IRET;
 	} else if (!(s->nmi & NMI_MASKED)) {
 		/* Behind the event that is delivered first: come back at once, before an
 		 * instruction. */
 		machine_kick(machine_cpu());
-	} else if (!(s->nmi & NMI_IRET)) {
-		s->vmcb->intercepts[WORD_MISC1] |= MISC1_IRET;
 	}
 }
 
@@ -209,7 +208,8 @@ void svm_vcpu_drop_events(struct hvm_vcpu *v)
 	v->displaced = 0;
 }
 
-/* An IRET is about to be executed with an NMI waiting: the mask ends behind it. */
+/* The IRET of an NMI's handler is about to be executed: the mask ends behind it. Where another one
+ * waits, ask for an exit there, which comes as soon as the guest takes interrupts. */
 static void svm_nmi_iret(struct hvm_vcpu *v, struct vmexit *x)
 {
 	struct svm_vcpu *s = v->svm;
@@ -217,6 +217,8 @@ static void svm_nmi_iret(struct hvm_vcpu *v, struct vmexit *x)
 	s->vmcb->intercepts[WORD_MISC1] &= (uint32_t)~MISC1_IRET;
 	s->nmi |= NMI_IRET;
 	s->iret_rip = v->regs.rip;
+	if ((s->nmi & NMI_PENDING) && !s->window)
+		svm_window_open(s);
 	*x = (struct vmexit){.kind = EXIT_HANDLED, .hw_reason = SVM_IRET};
 }
 
