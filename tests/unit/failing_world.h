@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The world of test_failing.c: pages of every kind; and all that can be seen of it, as a struct. */
+/* The world of test_failing.c and test_prefix.c: pages of every kind; and all that can be seen of it, as a struct. */
 #ifndef TESTS_UNIT_FAILING_WORLD_H
 #define TESTS_UNIT_FAILING_WORLD_H
 
@@ -26,9 +26,9 @@ enum {
 	AT_NOTHING = 4 * LARGE_PAGES, /* 512 untouched pages: no table yet, one read */
 };
 
-static struct space a, b, fresh;
+static struct space a, b;
 static mfn_t service;
-static gfn_t holes[70];
+static gfn_t holes[70]; /* the first ones of AT_HOLES */
 
 /* ---- the world ---- */
 
@@ -92,12 +92,12 @@ struct snap {
 	uint64_t frames; /* the records of all frames in use */
 };
 
-static uint64_t mix(uint64_t d, uint64_t value)
+static inline uint64_t mix(uint64_t d, uint64_t value)
 {
 	return (d ^ value) * 0x100000001b3u + 0x9e3779b97f4a7c15u;
 }
 
-static void snap_space(struct snap *to, unsigned n, struct space *s)
+static inline void snap_space(struct snap *to, unsigned n, struct space *s)
 {
 	struct space_stats st = space_stats(s);
 
@@ -125,7 +125,7 @@ static void snap_space(struct snap *to, unsigned n, struct space *s)
 }
 
 /* What a free frame's record says is buddy.c's business. */
-static uint64_t snap_frames(void)
+static inline uint64_t snap_frames(void)
 {
 	uint64_t d = 0;
 
@@ -143,7 +143,7 @@ static uint64_t snap_frames(void)
 	return d;
 }
 
-static struct snap snap(void)
+static inline struct snap snap(void)
 {
 	struct snap s = {.frames = snap_frames()};
 	struct fund_view v = fund_look();

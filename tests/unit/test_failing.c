@@ -22,6 +22,8 @@
 
 #define ALL ~0u
 
+static struct space fresh;
+
 /* ---- the operations ---- */
 
 static unsigned done_before; /* of several pages: the caller goes on after these */
