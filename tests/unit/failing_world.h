@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The world of test_failing.c and test_prefix.c: pages of every kind; and all that can be seen of it, as a struct. */
+/* The world of test_failing.c and test_prefix.c: pages of every kind; and all that can be seen of
+ * it, as a struct. */
 #ifndef TESTS_UNIT_FAILING_WORLD_H
 #define TESTS_UNIT_FAILING_WORLD_H
 
