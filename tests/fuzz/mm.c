@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as a sequence of operations on the memory core, four bytes each: which, who,
- * where, what. The rules are those of the model test (tests/model/model.c), the
- * choice is the fuzzer's: it looks for branches of mm/, not for luck. Guests reach memory
- * through modelled TLBs; the audit runs again and again; at the end each
- * guest reads what it last wrote, and no frame is missing.
+ * Any bytes as a sequence of operations on the memory core. The first one says in what world:
+ * bits 0 and 1 how many bits of a fingerprint count (all, none, one, three: then different
+ * contents meet in the index), bit 2 without dirty bits, bit 3 large leaves not executable. Then
+ * four bytes for each operation: which, who, where, what. The rules are those of the model test
+ * (tests/model/model.c), the choice is the fuzzer's: it looks for branches of mm/, not for luck.
+ * Guests reach memory through modelled TLBs; the audit runs again and again; at the end each guest
+ * reads what it last wrote, and no frame is missing.
  */
+#include "mm/hash.h"
 #include "mm/mm.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/host/env.h"
 #include "tests/host/guest.h"
+#include "tests/host/toy_format.h"
 
 #define SPACES 3u
 #define CPUS   2u
-#define FRAMES 800u /* less than all spaces could ask for */
-#define PAGES  520u /* of a space: one large page and a few */
-#define WINDOW 16u  /* pages 0 .. WINDOW - 1 are written; the others stay zero */
+#define FRAMES 1200u /* less than all spaces could ask for */
+#define PAGES  520u  /* of a space: one large page and a few */
+#define WINDOW 16u   /* pages 0 .. WINDOW - 1 are written; the others stay zero */
 #define STEPS  250u
 
 struct op {
@@ -99,7 +103,9 @@ static void op_write(struct model *m, struct op o)
 static void op_read(struct model *m, struct op o)
 {
 	uint64_t v = 0;
-	enum mm_verdict r = guest_read(cpu(o), &m->s, page(o) << PAGE_SHIFT | offset(o), &v);
+	uint64_t gpa = page(o) << PAGE_SHIFT | offset(o);
+	enum mm_verdict r =
+	    o.who & 0x80 ? guest_fetch(cpu(o), &m->s, gpa, &v) : guest_read(cpu(o), &m->s, gpa, &v);
 
 	MUST(r == (m->hole[page(o)] ? VERDICT_DEVICE : VERDICT_RESUME));
 	MUST(r != VERDICT_RESUME || v == *word_at(m, page(o), offset(o)));
@@ -209,6 +215,27 @@ static void op_populate_large(struct model *m, struct op o)
 			MUST(!m->hole[i]);
 }
 
+/* All pages of the large one are written: with the highest bit of `what`, and then put together. */
+static void op_coalesce(struct model *m, struct op o)
+{
+	enum mm_status st;
+
+	for (unsigned i = 0; o.what & 0x80 && i < LARGE_PAGES; i++) {
+		uint64_t v = i < WINDOW ? 1 : 0;
+		enum mm_verdict r;
+
+		if (m->hole[i])
+			continue;
+		r = guest_write(cpu(o), &m->s, (uint64_t)i << PAGE_SHIFT, v);
+		MUST(r == VERDICT_RESUME || r == VERDICT_WAIT);
+		if (r == VERDICT_RESUME && i < WINDOW)
+			*word_at(m, i, 0) = v;
+	}
+	st = mm_coalesce(&m->s, GFN(0));
+	MUST(st == MM_OK || st == MM_INVAL || st == MM_NOMEM || st == MM_PINNED);
+	MUST(st != MM_OK || p2m_lookup(&m->s, GFN(0)).large);
+}
+
 static void op_pin(struct model *m, struct op o)
 {
 	enum mm_status st;
@@ -249,7 +276,8 @@ static void on_point(enum env_point p)
 	struct model *m = &models[strike.op.who % SPACES];
 	struct op o = strike.op;
 
-	if (!strike.armed || !m->alive || (unsigned)p != strike.point % 8 || m->hole[page(o)])
+	if (!strike.armed || !m->alive || (unsigned)p != strike.point % POINT_COUNT ||
+	    m->hole[page(o)])
 		return;
 	strike.armed = false;
 	if (!(o.where & 0x80) &&
@@ -263,7 +291,7 @@ static void on_point(enum env_point p)
 static void (*const ops[])(struct model *m, struct op o) = {
     op_write,       op_write,      op_read,          op_fill,           op_fill, op_scan,
     op_balloon_out, op_balloon_in, op_balloon_large, op_populate_large, op_pin,  op_fail,
-    op_strike,      op_settle,     op_read,          op_destroy,
+    op_strike,      op_settle,     op_coalesce,      op_destroy,
 };
 
 static void audit(void)
@@ -303,11 +331,18 @@ static void check_end(struct model *m)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
+	static const uint32_t hash_masks[] = {~0u, 0, 1, 7};
 	struct fuzz_input in = {bytes, n};
 	uint64_t free_at_start;
+	unsigned world = (unsigned)fuzz_take(&in, 1);
 
 	host_seed(1);
-	host_start(&(struct host_config){.frames = FRAMES, .cpus = CPUS, .reserve = 8});
+	host_start(&(struct host_config){.frames = FRAMES,
+	                                 .cpus = CPUS,
+	                                 .reserve = 8,
+	                                 .format = world & 4 ? &toy_format_no_dirty : &toy_format});
+	hash_weaken(hash_masks[world & 3]);
+	mm_set_large_nx(world & 8);
 	free_at_start = host_free_frames();
 	strike.armed = false;
 	for (unsigned i = 0; i < SPACES; i++)
