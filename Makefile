@@ -282,6 +282,12 @@ boot-svm: all clang $(B)/no-second-flush.elf
 	tools/boot-tests --machine qemu
 boot-vtx: all $(B)/no-second-flush.elf
 	tools/boot-tests --machine bochs
+# Linux guests: each prints how long it took; on Bochs that is minutes.
+.PHONY: boot-linux-svm boot-linux-vtx
+boot-linux-svm: all linux
+	tools/boot-tests --machine qemu --group linux
+boot-linux-vtx: all linux
+	tools/boot-tests --machine bochs --group linux
 lint: $(B)/quire.elf
 	tools/lint $(B)/quire.elf
 test: all
@@ -301,6 +307,7 @@ help:
 	@echo 'make run-vtx      the same on Bochs (VT-x)'
 	@echo 'make linux        kernel and initramfs of a Linux guest, from Debian packages, in $(B)/linux/; KERNEL=PACKAGE: another'
 	@echo 'make test         all tests; parts: unit, tsan, fuzz-short, boot-svm, boot-vtx, lint'
+	@echo 'make boot-linux-svm, make boot-linux-vtx    Debian guests on QEMU and on Bochs, from start to power-off'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
 	@echo 'make model-long   the model test with fresh seeds, for MODEL_SECONDS=$(MODEL_SECONDS) seconds'
 	@echo 'make mutants      the core broken in some hundred ways; each must fail a test (ONLY=NAME, FILES=mm/merge.c)'

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from .machine import BUILD, TOP, Machine, MachineError
+from .oracle_check import compare
 from .session import Ended, Session, Timeout
 from .snapshot import snapshot
 
@@ -26,6 +27,7 @@ class Case:
     outcomes: object = None      # f(machine name) -> {guest name: what it must come to}; tests/boot/hostile.tsv
     refused: str | None = None   # words of the sentence with which guests are refused
     heard: list = field(default_factory=list)         # words that must be in some line
+    group: str = ""              # run only when it is asked for (tools/boot-tests --group)
     check: object = None         # f(session) -> list of troubles; runs before power-off
     options: dict = field(default_factory=dict)       # more of tools/run's options
 
@@ -139,19 +141,6 @@ def against_oracle(session, notes):
         status, _ = session.command(line)
         trouble += [f"after the snapshot: `{line}` ended with status {status}"] if status else []
     return trouble
-
-
-def compare(seen, notes):
-    t, total = seen.truth, seen.total
-    if total is None or not seen.runs:
-        return ["`sharing --json` or `map` printed nothing to compare"]
-    notes.append(f"oracle: {t.pages} pages, {t.distinct} distinct, saved {t.saved} = zero {t.zero} + ones {t.ones} + "
-                 f"self {t.self_saved} + inter {t.inter_saved}; left out: {t.pinned} pinned, {t.guest_tables} guest tables")
-    pairs = (("saved", t.saved, "pages_saved"), ("zero", t.zero, "pages_zero"), ("ones", t.ones, "pages_ones"),
-             ("self", t.self_saved, "self"), ("inter", t.inter_saved, "inter"))
-    trouble = [f"{what}: the oracle counts {mine}, the monitor says {total.get(key)}" for what, mine, key in pairs
-               if mine != total.get(key)]
-    return trouble if t.saved else trouble + ["nothing could be saved: the case proves nothing"]
 
 
 TRUTH = re.compile(r"^# truth gfn=(\d+) pages=(\d+) distinct=(\d+) zero=(\d+) ones=(\d+)")

@@ -103,7 +103,8 @@ class Machine:
 
     def bundle(self):
         path = self.folder / "run.bundle"
-        tool(TOP / "tools/pack", "--out", path, "--search", BUILD / "guests", self.options.config)
+        tool(TOP / "tools/pack", "--out", path, "--search", BUILD / "guests", "--search", BUILD / "linux",
+             self.options.config)
         return path
 
     def iso(self):

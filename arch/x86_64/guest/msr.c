@@ -39,6 +39,8 @@ const struct msr_row msr_table[] = {
     /* AMD: the TSC counts at P0 (HWCR bit 24), LFENCE serialises (DE_CFG bit 1). */
     ROW(0xc0010015, VALUE, IGNORE, .value = BIT(24), .name = "HWCR"),
     ROW(0xc001001f, VALUE, IGNORE, .name = "NB_CFG"),
+    /* Where a CPU may have AMD's erratum 400, Linux asks whether C1E is on: no. */
+    ROW(0xc0010055, VALUE, DENY, .name = "INT_PENDING"),
     ROW(0xc0011029, VALUE, IGNORE, .value = BIT(1), .name = "DE_CFG"),
 };
 const unsigned msr_rows = ARRAY_SIZE(msr_table);

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""What a boot test asks of Linux guests: user space, a balloon that follows, work that goes on, an end by itself."""
+import json
+import re
+
+from .oracle_check import compare
+from .snapshot import snapshot
+
+USER_SPACE = re.compile(r"linux: user space at ([0-9.]+) s, kernel (\S+), (\d+) cpus")
+ROUND_WELL = re.compile(r"linux: work \w+ round \d+ ok")
+# What a kernel says when something is badly wrong, though it may go on; our guests' work says BAD.
+ALARMS = re.compile(r"BUG:|Oops|Call Trace:|soft lockup|rcu.*stall|unchecked MSR|Kernel panic| BAD: ")
+MIB_PAGES = 256
+
+
+def rounds_of(guest):
+    return sum(1 for line in guest.lines if ROUND_WELL.search(line))
+
+
+class Watch:
+    """A session with Linux guests under way."""
+
+    def __init__(self, session, notes):
+        self.session = session
+        self.notes = notes
+        self.trouble = []
+
+    def ask(self, line):
+        status, lines = self.session.command(line)
+        if status:
+            self.trouble.append(f"`{line}` ended with status {status}")
+        return [json.loads(text) for text in lines if text.startswith("{")]
+
+    def domains(self):
+        return {o["name"]: o for o in self.ask("list --json")}
+
+    def guest(self, name):
+        return next((g for g in self.session.heard.guests.values() if g.name == name), None)
+
+    def until(self, names, ready, what):
+        """Wait until ready(guest) is true of each; the session's own time limits it."""
+        def all_ready():
+            return all(self.guest(n) is not None and ready(self.guest(n)) for n in names)
+        self.session.until(all_ready, what)
+
+    def user_space(self, names, cpus):
+        self.until(names, lambda g: any(USER_SPACE.search(line) for line in g.lines), "user space")
+        for name in names:
+            said = next(found for line in self.guest(name).lines if (found := USER_SPACE.search(line)))
+            if int(said.group(3)) != cpus[name]:
+                self.trouble.append(f"{name}: has {said.group(3)} CPUs, not {cpus[name]}")
+        self.notes.append(f"kernel {said.group(2)}; user space at " +
+                          ", ".join(f"{USER_SPACE.search(' '.join(self.guest(n).lines)).group(1)} s ({n})" for n in names))
+
+    def work(self, names, rounds):
+        """Each guest ends so many rounds of its work from now on, each of them well."""
+        before = {n: rounds_of(self.guest(n)) for n in names}
+        self.until(names, lambda g: rounds_of(g) >= before[g.name] + rounds, f"{rounds} more rounds of work")
+
+    def balloon(self, names, mib, tries=120):
+        """mem-set each, and read back what it has: a page may be missing where shared_info lies."""
+        for name in names:
+            self.ask(f"mem-set {name} {mib}")
+        for _ in range(tries):
+            have = self.domains()
+            off = [n for n in names if abs(have[n]["memory_pages"] - mib * MIB_PAGES) > MIB_PAGES]
+            if not off:
+                self.notes.append(f"at {mib} MiB: " + ", ".join(f"{n} {have[n]['memory_pages']} pages" for n in names))
+                return
+            self.ask("sleep 500")
+        self.trouble.append(f"mem-set to {mib} MiB: " + ", ".join(f"{n} has {have[n]['memory_pages']} pages" for n in off))
+
+    def power_off(self, names):
+        for name in names:
+            self.ask(f"shutdown {name}")
+        self.ask("wait all 100")
+        self.trouble += [f"{n}: ended with {self.guest(n).ended}" for n in names if self.guest(n).ended != "poweroff"]
+
+    def exits(self, names):
+        for name in names:
+            kinds = self.ask(f"exits {name} --json")[0]
+            most = sorted((k for k in kinds if k not in ("schema", "domain", "name", "exits")), key=lambda k: -kinds[k])[:6]
+            self.notes.append(f"{name}: {kinds['exits']} exits: " + ", ".join(f"{k} {kinds[k]}" for k in most))
+
+    def alarms(self, names):
+        for name in names:
+            self.trouble += [f"{name}: {line}" for line in self.guest(name).lines if ALARMS.search(line)][:3]
+
+    def audit(self):
+        self.ask("audit")
+
+
+def shares_as_the_oracle(names):
+    """With all of them stopped and settled, the monitor's figures equal the oracle's, which knows only their memory."""
+    def check(session, notes):
+        with snapshot(session, names) as (seen, _):
+            return seen.troubles + compare(seen, notes)
+    return check
+
+
+def life(cpus, full, less, after=None, rounds=2):
+    """A check for Case: the whole life of these guests (name -> CPUs), with `full` MiB and at times `less`."""
+    names = list(cpus)
+
+    def check(session, notes):
+        w = Watch(session, notes)
+        w.user_space(names, cpus)
+        w.work(names, 1)
+        w.balloon(names, less)
+        w.work(names, rounds)
+        w.balloon(names, full)
+        w.work(names, rounds)
+        w.audit()
+        if after:
+            w.trouble += after(session, notes) or []
+        w.power_off(names)
+        w.exits(names)
+        w.alarms(names)
+        w.audit()
+        return w.trouble
+    return check
