@@ -43,6 +43,7 @@ static const struct expected expected[] = {
     {0xc0000103, MSR_READ_BACKEND,   0,       MSR_WRITE_BACKEND,        true,  true,  3,                  BIT(32)      },
     {0xc0010015, MSR_READ_VALUE,     BIT(24), MSR_WRITE_IGNORE,         true,  false, 0,                  0            },
     {0xc001001f, MSR_READ_VALUE,     0,       MSR_WRITE_IGNORE,         true,  false, 0,                  0            },
+    {0xc0010055, MSR_READ_VALUE,     0,       MSR_WRITE_DENY,           false, false, 0,                  0            },
     {0xc0011029, MSR_READ_VALUE,     BIT(1),  MSR_WRITE_IGNORE,         true,  false, 2,                  0            },
 };
 

@@ -17,6 +17,10 @@ def rounds_of(guest):
     return sum(1 for line in guest.lines if ROUND_WELL.search(line))
 
 
+class GuestEnded(Exception):
+    """A guest did not live as long as its test."""
+
+
 class Watch:
     """A session with Linux guests under way."""
 
@@ -40,8 +44,16 @@ class Watch:
     def until(self, names, ready, what):
         """Wait until ready(guest) is true of each; the session's own time limits it."""
         def all_ready():
+            self.still_there(names)
             return all(self.guest(n) is not None and ready(self.guest(n)) for n in names)
         self.session.until(all_ready, what)
+
+    def still_there(self, names):
+        """A guest that ended early ends the case; the audit says whether it was our doing."""
+        ended = [f"{n}: ended early with {self.guest(n).ended}" for n in names if self.guest(n) and self.guest(n).ended]
+        if ended:
+            self.audit()
+            raise GuestEnded("; ".join(ended))
 
     def user_space(self, names, cpus):
         self.until(names, lambda g: any(USER_SPACE.search(line) for line in g.lines), "user space")
@@ -62,6 +74,7 @@ class Watch:
         for name in names:
             self.ask(f"mem-set {name} {mib}")
         for _ in range(tries):
+            self.still_there(names)
             have = self.domains()
             off = [n for n in names if abs(have[n]["memory_pages"] - mib * MIB_PAGES) > MIB_PAGES]
             if not off:
@@ -102,8 +115,7 @@ def life(cpus, full, less, after=None, rounds=2):
     """A check for Case: the whole life of these guests (name -> CPUs), with `full` MiB and at times `less`."""
     names = list(cpus)
 
-    def check(session, notes):
-        w = Watch(session, notes)
+    def live(w):
         w.user_space(names, cpus)
         w.work(names, 1)
         w.balloon(names, less)
@@ -112,8 +124,15 @@ def life(cpus, full, less, after=None, rounds=2):
         w.work(names, rounds)
         w.audit()
         if after:
-            w.trouble += after(session, notes) or []
+            w.trouble += after(w.session, w.notes) or []
         w.power_off(names)
+
+    def check(session, notes):
+        w = Watch(session, notes)
+        try:
+            live(w)
+        except GuestEnded as end:
+            w.trouble.append(str(end))
         w.exits(names)
         w.alarms(names)
         w.audit()
