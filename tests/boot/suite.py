@@ -45,7 +45,7 @@ def powers_off(*names):
 
 # A group of its own (`--group linux`): it needs what `make linux` makes, and takes minutes.
 LINUX = [
-    Case("four Debian guests", "linux.cfg", group="linux", machines=QEMU, memory=1024, timeout=290, script=[],
+    Case("four Debian guests", "linux.cfg", group="linux", machines=QEMU, memory=1024, timeout=560, script=[],
          outcomes=powers_off(*DEBIAN), check=life(DEBIAN, full=192, less=144, after=shares_as_the_oracle(list(DEBIAN)))),
     Case("a Debian guest on VT-x", "linux-one.cfg", group="linux", machines=BOCHS, smp=1, memory=256, timeout=1800, script=[],
          outcomes=powers_off("deb-1"), check=life({"deb-1": 1}, full=128, less=96, rounds=1)),
