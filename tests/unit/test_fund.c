@@ -91,6 +91,48 @@ static void reserve_is_left(void **state)
 	destroy_space(&a);
 }
 
+/* What breaks take from the reserve is put back before anybody else gets a frame. */
+static void reserve_is_repaid(void **state)
+{
+	(void)state;
+	assert_int_equal(create(&a, 1, 2000, 0), MM_OK);
+	guest_puts(&a, PAGE(1), 0x1234);
+	guest_puts(&a, PAGE(2), 0x1234);
+	guest_puts(&a, PAGE(3), 0x1234);
+	merge_pages(&a, GFN(1), &a, GFN(2));
+	merge_pages(&a, GFN(1), &a, GFN(3));
+	write_until_wait(&a, 10, 2000);
+	assert_int_equal(host_free_frames(), 16);
+	guest_puts(&a, PAGE(1), 1);
+	guest_puts(&a, PAGE(2), 2);
+	assert_int_equal(host_free_frames(), 14);
+	assert_int_equal(fund_look().reserve, 14);
+	/* Four come back: two for the reserve, so two can be had. */
+	assert_int_equal(balloon_out(&a, (gfn_t[]){GFN(10), GFN(11), GFN(12), GFN(13)}, 4, 0), 4);
+	assert_int_equal(write_until_wait(&a, 1900, 2000), 2);
+	assert_int_equal(host_free_frames(), 16);
+	assert_int_equal(fund_look().reserve, 16);
+	destroy_space(&a);
+}
+
+/* What was in a page that the hypervisor shared with one guest is not there for the next one. */
+static void service_pages_are_scrubbed(void **state)
+{
+	uint64_t page = 0;
+	mfn_t m;
+
+	(void)state;
+	assert_int_equal(create(&a, 1, 1000, 0), MM_OK);
+	m = frame_alloc(0, FRAME_SERVICE, 1);
+	memset(env_frame(m), 0xa5, PAGE_SIZE);
+	frame_free(m, 0);
+	for (guest_puts(&a, 0, 1); !mfn_eq(p2m_lookup(&a, GFN(page)).mfn, m); page++)
+		guest_puts(&a, PAGE(page + 1), 1); /* until it gets that very frame */
+	for (unsigned i = 8; i < PAGE_SIZE; i += 8)
+		assert_int_equal(guest_sees(&a, PAGE(page) + i), 0);
+	destroy_space(&a);
+}
+
 /* Pages given back below the guarantee are owed again. */
 static void balloon_below_min(void **state)
 {
@@ -152,8 +194,9 @@ static void merge_asks_too(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(guarantees_are_backed), T(guarantee_never_waits), T(reserve_is_left),
-	    T(balloon_below_min),     T(merge_asks_too),
+	    T(guarantees_are_backed), T(guarantee_never_waits),      T(reserve_is_left),
+	    T(reserve_is_repaid),     T(service_pages_are_scrubbed), T(balloon_below_min),
+	    T(merge_asks_too),
 	};
 
 	return cmocka_run_group_tests_name("fund", tests, NULL, NULL);

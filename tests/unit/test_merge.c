@@ -12,9 +12,11 @@
 #include <string.h>
 
 #include "mm/core.h"
+#include "mm/flush.h"
 #include "mm/hash.h"
 #include "mm/index.h"
 #include "mm/merge.h"
+#include "mm/p2m.h"
 #include "tests/host/env.h"
 #include "tests/host/guest.h"
 #include "tests/host/oracle.h"
@@ -374,6 +376,48 @@ static void writer_of_the_same(void **state)
 	assert_int_equal(mm_stats().pages_saved, 1);
 }
 
+/* Both pages are written alike after the last look at their dirty bits, the moment before they
+ * are protected. They are equal when compared, but no longer what was fingerprinted. */
+static void written_before_protected(void **state)
+{
+	struct merge_page page = {.gfn = GFN(9)};
+	struct index_match match = {.owner = 1, .gfn = 5};
+
+	(void)state;
+	fill(1, 5, 0xabcd);
+	fill(2, 9, 0xabcd);
+	guest_leave_all();
+	for (domid_t d = 1; d <= 2; d++) {
+		p2m_lock(&guest[d]);
+		p2m_harvest(&guest[d], GFN(0), GUEST_PAGES);
+		p2m_unlock(&guest[d]);
+		flush_space(&guest[d]);
+	}
+	page.mfn = frame_at_gfn(2, 9);
+	match.mfn = frame_at_gfn(1, 5);
+	page.fingerprint = hash_fingerprint(env_frame(page.mfn), 1);
+	lock_take(&mm.scan_lock, LOCK_SCAN);
+	p2m_lock(&guest[1]);
+	frame_clear_flag(frame_at(match.mfn), FRAME_STALE);
+	index_insert_hint(match.mfn, page.fingerprint, 1);
+	p2m_unlock(&guest[1]);
+	p2m_lock(&guest[2]);
+	frame_clear_flag(frame_at(page.mfn), FRAME_STALE);
+	p2m_unlock(&guest[2]);
+	for (domid_t d = 1; d <= 2; d++) /* leaves that are writable: no fault, no lock */
+		assert_int_equal(guest_write(d, &guest[d], (d == 1 ? 5 : 9) * PAGE_SIZE, 0x5757),
+		                 VERDICT_RESUME);
+	p2m_lock(&guest[2]);
+	(void)merge_add(&guest[2], page, match);
+	p2m_unlock(&guest[2]);
+	assert_int_equal(merge_commit(), 0);
+	lock_drop(&mm.scan_lock, LOCK_SCAN);
+	oracle_audit();
+	check_page(1, 5, 0xabcd, 0, 0x5757);
+	check_page(2, 9, 0xabcd, 0, 0x5757);
+	oracle_check_settled();
+}
+
 /* Both pages change alike after they were fingerprinted: equal when compared, but the fingerprint
  * is that of the old content, and must not become a shared entry's (invariant 5). */
 static unsigned reads;
@@ -535,6 +579,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(two_flushes, setup, teardown),
 	    BOTH(writers),
 	    BOTH(writer_of_the_same),
+	    BOTH(written_before_protected),
 	    BOTH(both_change),
 	    BOTH(readers_see_the_survivor),
 	    BOTH(same_value),
