@@ -136,7 +136,7 @@ static uint64_t gva_reserved64(const struct walk *w, unsigned level, bool large)
 		reserved |= PTE_NX;
 	if (large)
 		reserved |= BITS(gva_shift(m, level) - 1, 13);
-	else if (level == 4 || (level == 3 && !(m->large_levels & 1u << 3)))
+	else if (level == 4) /* below, the bit means a large leaf, or PAT */
 		reserved |= PTE_LARGE;
 	return reserved;
 }
