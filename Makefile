@@ -250,7 +250,7 @@ BENCH_FLAGS := $(filter-out -mcmodel=kernel,$(HV_CFLAGS))
 BENCH_CORE := $(patsubst %.c,$(B)/bench/%.o,$(wildcard mm/*.c mm/policy/*.c) kernel/mm_page.c \
 	arch/x86_64/vmx/ept.c arch/x86_64/svm/npt.c)
 BENCH_HOST := $(addprefix $(B)/bench/tests/,host/oracle.o bench/world.o bench/writer.o bench/sets.o)
-BENCHES := $(addprefix $(B)/bench/bench-,hash quire ksm)
+BENCHES := $(addprefix $(B)/bench/bench-,hash quire ksm fingerprint breaks growth)
 
 $(B)/bench/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
@@ -264,6 +264,9 @@ $(B)/bench/bench-hash: $(addprefix $(B)/bench/,tests/bench/hash.o mm/hash.o mm/i
 $(B)/bench/bench-quire: $(B)/bench/tests/bench/quire.o $(BENCH_HOST) $(BENCH_CORE)
 $(B)/bench/bench-quire: BENCH_LINK := -Wl,--wrap=merge_commit
 $(B)/bench/bench-ksm: $(B)/bench/tests/bench/ksm.o $(B)/bench/tests/bench/sets.o
+$(B)/bench/bench-fingerprint: $(B)/bench/tests/bench/fingerprint.o $(B)/bench/tests/bench/world.o $(BENCH_CORE)
+$(B)/bench/bench-breaks: $(B)/bench/tests/bench/breaks.o $(BENCH_HOST) $(BENCH_CORE)
+$(B)/bench/bench-growth: $(B)/bench/tests/bench/growth.o $(BENCH_HOST) $(BENCH_CORE)
 $(BENCHES):
 	@echo "  LINK    $@"
 	$(Q)$(CC) -no-pie $(BENCH_LINK) -o $@ $^
