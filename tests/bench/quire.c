@@ -197,7 +197,7 @@ static uint64_t frames_needed(void)
 
 	for (unsigned v = 0; v < set.vms; v++)
 		tables += set.vm[v].pages / LARGE_PAGES + 32;
-	return set.pages + tables + SPARE_FRAMES + set.vms * LARGE_PAGES;
+	return align_up(set.pages + tables + SPARE_FRAMES + set.vms * LARGE_PAGES, LARGE_PAGES);
 }
 
 static void make_space(unsigned v)
