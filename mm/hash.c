@@ -109,21 +109,31 @@ struct hash_group hash_group(uint16_t group)
  * throws the sum away. C has no words for such a read, which a CPU makes all the time: it
  * is told to ThreadSanitizer here, and nowhere else.
  */
-__attribute__((no_sanitize("thread"))) struct hash_sum hash_page(const void *page)
+__attribute__((no_sanitize("thread"))) struct hash_sum hash_page_ahead(const void *page,
+                                                                       const void *next)
 {
 	/* The page is other people's memory: any type, and it may change while we read. */
 	typedef uint64_t __attribute__((may_alias)) word;
 	const word *m = page;
-	const uint64_t *k = hash_key;
+	const uint64_t *k = hash_key, *ahead = next;
 	u128 sum = 0;
 
-	for (unsigned i = 0; i < PAGE_WORDS; i += 32, m += 32, k += 32) {
+	for (unsigned i = 0; i < PAGE_WORDS; i += 32, m += 32, k += 32, ahead += 32) {
+		__builtin_prefetch(ahead);
 		sum += HASH_PAIR(0) + HASH_PAIR(2) + HASH_PAIR(4) + HASH_PAIR(6);
+		__builtin_prefetch(ahead + 8);
 		sum += HASH_PAIR(8) + HASH_PAIR(10) + HASH_PAIR(12) + HASH_PAIR(14);
+		__builtin_prefetch(ahead + 16);
 		sum += HASH_PAIR(16) + HASH_PAIR(18) + HASH_PAIR(20) + HASH_PAIR(22);
+		__builtin_prefetch(ahead + 24);
 		sum += HASH_PAIR(24) + HASH_PAIR(26) + HASH_PAIR(28) + HASH_PAIR(30);
 	}
 	return hash_split(sum);
+}
+
+struct hash_sum hash_page(const void *page)
+{
+	return hash_page_ahead(page, page);
 }
 
 uint32_t hash_finish(struct hash_sum sum, const struct hash_group *g)

@@ -20,8 +20,9 @@ void hash_init(void);
 
 struct hash_group hash_group(uint16_t group);
 
-/* The caller has asked for the next page (env_prefetch_page) before this. */
 struct hash_sum hash_page(const void *page);
+/* The same; and with each line asks the cache for a line of `next`, the page that will be read next. */
+struct hash_sum hash_page_ahead(const void *page, const void *next);
 uint32_t hash_finish(struct hash_sum sum, const struct hash_group *g);
 
 /* Both stages, for callers in no hurry (audit). */

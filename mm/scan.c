@@ -76,9 +76,13 @@ void scan_init(void)
 static void scan_read(struct scan_slice *w)
 {
 	for (unsigned i = 0; i < w->n; i++) {
+		const void *page = env_frame(scan.page[i].mfn), *next = page;
+
 		if (i + 1 < w->n)
-			env_prefetch_page(env_frame(scan.page[i + 1].mfn));
-		scan.page[i].sum = hash_page(env_frame(scan.page[i].mfn));
+			next = env_frame(scan.page[i + 1].mfn);
+		if (i + 2 < w->n) /* so that its translation is there when its lines are asked for */
+			env_prefetch_page(env_frame(scan.page[i + 2].mfn));
+		scan.page[i].sum = hash_page_ahead(page, next);
 		env_point(POINT_SCAN_READ);
 	}
 	counter_add(&mm.count.pages_fingerprinted, w->n);
