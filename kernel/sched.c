@@ -32,9 +32,9 @@
 #define TICK_NS         UINT64_C(10000000)  /* console and timers are looked at this often */
 #define IDLE_TICK_NS    UINT64_C(200000000) /* of the other CPUs when nothing is to do */
 #define SCAN_BUSY_NS    UINT64_C(500000)    /* of each tick, about: five per cent */
-#define SCAN_BUSY_CHUNK 4u
-#define SCAN_PAGES      64u /* in an idle slice */
-#define SCAN_BUSY_PART  4u  /* a slice of busy time is so much less */
+#define SCAN_BUSY_CHUNK 32u
+#define SCAN_PAGES      512u /* in an idle slice; 64 of them can be read */
+#define SCAN_BUSY_PART  4u   /* a slice of busy time is so much less */
 #define REAP_NS         UINT64_C(2000000)
 
 struct cpu_sched {

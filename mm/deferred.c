@@ -19,7 +19,14 @@ void deferred_add(struct deferred *d, mfn_t mfn)
 	ASSERT(d->n < DEFERRED_MAX);
 	if (frame_kind(f) == FRAME_PRIVATE && frame_flag(f, FRAME_INDEXED))
 		index_remove(mfn);
+	d->clean[d->n] = false;
 	d->frames[d->n++] = (uint32_t)mfn.n;
+}
+
+void deferred_add_clean(struct deferred *d, mfn_t mfn)
+{
+	deferred_add(d, mfn);
+	d->clean[d->n - 1] = true;
 }
 
 void deferred_add_large(struct deferred *d, mfn_t mfn)
@@ -29,6 +36,7 @@ void deferred_add_large(struct deferred *d, mfn_t mfn)
 			index_remove(MFN(mfn.n + i));
 	frame_set_flag(frame_at(mfn), LARGE_ORDER << FRAME_ORDER_SHIFT);
 	ASSERT(d->n < DEFERRED_MAX);
+	d->clean[d->n] = false;
 	d->frames[d->n++] = (uint32_t)mfn.n;
 }
 
@@ -79,11 +87,17 @@ void deferred_finish(struct deferred *d, uint64_t generation)
 	if (d->n == 0)
 		return;
 	flush_wait(d->space, generation);
-	for (unsigned i = 0; i < d->n; i++)
-		if (deferred_is_plain(MFN(d->frames[i])))
-			d->frames[kept++] = d->frames[i];
-		else
-			deferred_give_other(d->space, MFN(d->frames[i]));
+	for (unsigned i = 0; i < d->n; i++) {
+		mfn_t mfn = MFN(d->frames[i]);
+
+		if (!deferred_is_plain(mfn)) {
+			deferred_give_other(d->space, mfn);
+			continue;
+		}
+		if (!d->clean[i])
+			env_page_zero(env_frame(mfn));
+		d->frames[kept++] = (uint32_t)mfn.n;
+	}
 	if (kept)
 		fund_give_batch(d->space, d->frames, kept);
 	d->n = 0;

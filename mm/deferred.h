@@ -29,10 +29,13 @@ struct deferred {
 	struct space *space;
 	unsigned n;
 	uint32_t frames[DEFERRED_MAX]; /* mfns; a large frame is one entry (FRAME_ORDER says) */
+	bool clean[DEFERRED_MAX];      /* all zeroes: needs no scrub */
 };
 
 void deferred_init(struct deferred *d, struct space *s);
 void deferred_add(struct deferred *d, mfn_t mfn);
+/* The same for a frame of which it is certain that it holds zeroes only, until it is free. */
+void deferred_add_clean(struct deferred *d, mfn_t mfn);
 /* The same for 512 private frames that begin at mfn, mapped by one large leaf. */
 void deferred_add_large(struct deferred *d, mfn_t mfn);
 uint64_t deferred_seal(struct deferred *d) must_check;

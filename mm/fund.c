@@ -156,8 +156,6 @@ void fund_give(struct space *s, mfn_t mfn, unsigned order)
 
 void fund_give_batch(struct space *s, const uint32_t *frames, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++)
-		fund_scrub(MFN(frames[i]), 1);
 	fund_lock();
 	for (unsigned i = 0; i < n; i++)
 		buddy_free(MFN(frames[i]), 0, true);

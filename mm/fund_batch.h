@@ -15,7 +15,7 @@ struct fund_frame {
 unsigned fund_take_batch(struct space *s, const gfn_t *gfns, struct fund_frame *frames,
                          unsigned n) must_check;
 
-/* fund_give for n single frames, under one hold of the lock. */
+/* fund_give for n single frames that hold zeroes already, under one hold of the lock. */
 void fund_give_batch(struct space *s, const uint32_t *frames, unsigned n);
 
 /* frame_alloc and frame_free for any kind that is no guest page; page tables too. */

@@ -21,7 +21,8 @@ void hash_init(void);
 struct hash_group hash_group(uint16_t group);
 
 struct hash_sum hash_page(const void *page);
-/* The same; and with each line asks the cache for a line of `next`, the page that will be read next. */
+/* The same; and with each line asks the cache for a line of `next`, the page that will be read
+ * next. */
 struct hash_sum hash_page_ahead(const void *page, const void *next);
 uint32_t hash_finish(struct hash_sum sum, const struct hash_group *g);
 

@@ -112,6 +112,12 @@ static void index_count(struct frame *f, int64_t by)
 
 /* ---- chains; the lock is held ---- */
 
+/* Read without the lock by index_prefetch_entry. */
+static inline void index_point(uint32_t *link, uint32_t mfn)
+{
+	__atomic_store_n(link, mfn, __ATOMIC_RELAXED);
+}
+
 static void index_link(struct index_chain c, mfn_t mfn, uint32_t fingerprint)
 {
 	struct frame *f = frame_at(mfn);
@@ -119,7 +125,7 @@ static void index_link(struct index_chain c, mfn_t mfn, uint32_t fingerprint)
 	ASSERT(!frame_flag(f, FRAME_INDEXED));
 	__atomic_store_n(&f->fingerprint, fingerprint, __ATOMIC_RELEASE);
 	f->link = *c.head;
-	*c.head = (uint32_t)mfn.n;
+	index_point(c.head, (uint32_t)mfn.n);
 	frame_set_flag(f, FRAME_INDEXED);
 	index_count(f, 1);
 }
@@ -133,7 +139,7 @@ static void index_unlink(struct index_chain c, mfn_t mfn)
 		ASSERT(*link); /* FRAME_INDEXED says that it is in this chain */
 		link = &frame_at(MFN(*link))->link;
 	}
-	*link = f->link;
+	index_point(link, f->link);
 	f->link = 0;
 	frame_clear_flag(f, FRAME_INDEXED);
 	index_count(f, -1);
@@ -185,6 +191,17 @@ struct index_found index_lookup(uint32_t fingerprint, uint16_t group)
 struct index_found index_lookup_shared(uint32_t fingerprint, uint16_t group)
 {
 	return index_search(fingerprint, group, true);
+}
+
+void index_prefetch(uint32_t fingerprint)
+{
+	__builtin_prefetch(&index_heads[fingerprint & index_mask]);
+}
+
+void index_prefetch_entry(uint32_t fingerprint)
+{
+	__builtin_prefetch(frame_at(
+	    MFN(__atomic_load_n(&index_heads[fingerprint & index_mask], __ATOMIC_RELAXED))));
 }
 
 /* ---- references ---- */

@@ -163,6 +163,7 @@ bool merge_add(struct space *s, struct merge_page page, struct index_match match
 		struct space *owner = space_find(match.owner);
 
 		ASSERT(owner); /* alive: the scan lock is held */
+		env_prefetch_page(env_frame(match.mfn));
 		e->partner = (struct merge_side){owner, GFN(match.gfn), match.mfn};
 		merge_deferred(owner); /* so that it is flushed */
 	}

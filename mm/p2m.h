@@ -166,7 +166,8 @@ bool p2m_share(struct space *s, gfn_t gfn, mfn_t mfn) must_check;
 /*
  * Switch the protected private leaf of gfn to `survivor` (kind SHARED, on which
  * the caller holds a count that becomes this leaf's) or to a constant frame
- * (zero_frame(), ones_frame(); no count). The old frame goes to d (of space s).
+ * (zero_frame(), ones_frame(); no count), whose content is equal. The old frame goes to d (of
+ * space s).
  */
 void p2m_switch(struct space *s, gfn_t gfn, mfn_t survivor, struct deferred *d);
 

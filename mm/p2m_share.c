@@ -151,7 +151,10 @@ void p2m_switch(struct space *s, gfn_t gfn, mfn_t survivor, struct deferred *d)
 	s->stats.merges++;
 	if (mfn_eq(survivor, zero_frame())) {
 		s->stats.zero_mappings++;
-	} else if (mfn_eq(survivor, ones_frame())) {
+		deferred_add_clean(d, old); /* no leaf is writable any more: it stays zeroes */
+		return;
+	}
+	if (mfn_eq(survivor, ones_frame())) {
 		s->stats.ones_mappings++;
 	} else {
 		ASSERT(frame_kind(frame_at(survivor)) == FRAME_SHARED);

@@ -80,9 +80,12 @@ static void scan_read(struct scan_slice *w)
 
 		if (i + 1 < w->n)
 			next = env_frame(scan.page[i + 1].mfn);
-		if (i + 2 < w->n) /* so that its translation is there when its lines are asked for */
+		if (i + 2 <
+		    w->n) /* so that its translation is there when its lines are asked for */
 			env_prefetch_page(env_frame(scan.page[i + 2].mfn));
 		scan.page[i].sum = hash_page_ahead(page, next);
+		scan.page[i].fingerprint = hash_finish(scan.page[i].sum, &w->keys);
+		index_prefetch(scan.page[i].fingerprint);
 		env_point(POINT_SCAN_READ);
 	}
 	counter_add(&mm.count.pages_fingerprinted, w->n);
@@ -150,7 +153,7 @@ static const struct index_match *scan_choose(const struct index_found *found,
 static void scan_place(struct scan_slice *w, const struct scan_page *p)
 {
 	uint16_t group = w->space->share_group;
-	struct merge_page page = {p->gfn, p->mfn, hash_finish(p->sum, &w->keys)};
+	struct merge_page page = {p->gfn, p->mfn, p->fingerprint};
 	const struct index_match *match;
 	struct index_found found;
 
@@ -176,6 +179,8 @@ static void scan_place(struct scan_slice *w, const struct scan_page *p)
 
 static void scan_place_all(struct scan_slice *w)
 {
+	for (unsigned i = 0; i < w->n; i++)
+		index_prefetch_entry(scan.page[i].fingerprint);
 	p2m_lock(w->space);
 	for (unsigned i = 0; i < w->n && !w->space->dying; i++) {
 		if (!merge_has_room()) {

@@ -10,6 +10,8 @@
  *	else			a look at each leaf, and its frame record, one for one unit
  *	large leaf		one dirty bit, then 512 frame records
  *
+ * A page that is noted, to be read, takes SCAN_READ units in all.
+ *
  * What is known of a region, and when, is told in mm/quiet.c. A region is walked
  * from its first page on, in as many slices as it takes; `walking` remembers
  * where the last slice stopped, so that a walk with a gap is not taken for a whole one.
@@ -57,14 +59,29 @@ static void scan_come_back(uint64_t *over)
 		quiet_forget(over);
 }
 
+/* Take stale hints out, many at once: buckets and records are asked for before they are needed. */
+static void scan_drop(struct scan_slice *w)
+{
+	for (unsigned i = 0; i < w->nr_dropped; i++)
+		index_prefetch_entry(frame_at(MFN(w->dropped[i]))->fingerprint);
+	for (unsigned i = 0; i < w->nr_dropped; i++)
+		index_drop_stale(MFN(w->dropped[i]));
+	w->nr_dropped = 0;
+}
+
 static void scan_written(struct scan_slice *w, mfn_t mfn)
 {
 	struct frame *f = frame_at(mfn);
 
 	frame_set_flag(f, FRAME_STALE);
-	index_drop_stale(mfn);
 	w->policy->written(f);
 	w->written++;
+	if (!frame_flag(f, FRAME_INDEXED))
+		return;
+	index_prefetch(f->fingerprint);
+	w->dropped[w->nr_dropped++] = (uint32_t)mfn.n;
+	if (w->nr_dropped == SCAN_CHUNK)
+		scan_drop(w);
 }
 
 /* The frame of a private leaf whose D bit is clear: note it if it is to be read now. */
@@ -92,6 +109,7 @@ static void scan_clean(struct scan_slice *w, uint64_t *over, gfn_t gfn, mfn_t mf
 		index_remove(mfn); /* its fingerprint is of an older content */
 	frame_clear_flag(f, FRAME_STALE);
 	w->page[w->n++] = (struct scan_page){.gfn = gfn, .mfn = mfn};
+	w->budget -= min_u64(w->budget, SCAN_READ - 1);
 }
 
 bool scan_is_private(uint64_t e, unsigned level)
@@ -280,6 +298,7 @@ void scan_walk(struct scan_slice *w)
 	struct space *s = w->space;
 
 	w->n = 0;
+	w->nr_dropped = 0;
 	w->at = (struct p2m_cursor){0};
 	p2m_lock(s);
 	w->end = s->dying;
@@ -293,5 +312,6 @@ void scan_walk(struct scan_slice *w)
 			w->gfn.n = align_down(p2m_next_locked(s, w->gfn).n, LARGE_PAGES);
 		w->end = w->gfn.n >= GFN_LIMIT;
 	}
+	scan_drop(w);
 	p2m_unlock(s);
 }

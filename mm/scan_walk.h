@@ -8,11 +8,13 @@
 #include "mm/policy/policy.h"
 
 #define SCAN_CHUNK 64u /* pages noted at a time */
+#define SCAN_READ  8u  /* to read a page costs as much of the budget as to look at so many */
 
 struct scan_page {
 	gfn_t gfn;
 	mfn_t mfn;
 	struct hash_sum sum;
+	uint32_t fingerprint;
 };
 
 /* A stretch of one or more spaces. */
@@ -27,6 +29,8 @@ struct scan_slice {
 	bool owes_flush;        /* dirty or accessed bits of space were cleared */
 	struct scan_page *page; /* what was noted: n of SCAN_CHUNK */
 	unsigned n;
+	uint32_t dropped[SCAN_CHUNK]; /* frames whose hints are stale and still in the index */
+	unsigned nr_dropped;
 	struct p2m_cursor at;
 	struct hash_group keys;
 };

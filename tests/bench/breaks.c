@@ -123,8 +123,9 @@ int main(int argc, char **argv)
 		fputs("usage: bench-breaks [MIB]\n", stderr);
 		return 1;
 	}
-	world_start(&(struct world_config){.frames = align_up(2 * pages + pages / 128 + 4096, LARGE_PAGES),
-	                                   .format = &ept_format});
+	world_start(
+	    &(struct world_config){.frames = align_up(2 * pages + pages / 128 + 4096, LARGE_PAGES),
+	                           .format = &ept_format});
 	fill(0);
 	fill(1);
 	scan_settle();

@@ -9,8 +9,8 @@
  * data lie in the same 1 GiB of the host (world.h). Each guest is a share group of its own,
  * so that nobody notices. A write sets the flags as a CPU does, and leaves the content.
  *
- * Before each pass WRITES pages are written: "local", all within one window of 64 MiB, as programs do;
- * or "scattered", anywhere in all memory. A pass clears their dirty bits, and reads what was
+ * Before each pass WRITES pages are written: "local", all within one window of 64 MiB, as programs
+ *do; or "scattered", anywhere in all memory. A pass clears their dirty bits, and reads what was
  * written before the pass before. Told are means over some passes.
  */
 #include <stdlib.h>
@@ -27,7 +27,7 @@
 #define WRITES       4096u
 #define PASSES       8u /* the first three do not count: marks settle */
 #define SETTLING     3u
-#define SLICE        64u /* as the hypervisor's idle loop */
+#define SLICE        512u /* as the hypervisor's idle loop */
 
 static struct space guest[MAX_GIB];
 static uint64_t gib;
@@ -116,10 +116,8 @@ int main(int argc, char **argv)
 	}
 	data = gib * GIB_PAGES;
 	tables = align_up(data / 512 + gib * 64, 512) + 4096; /* and to spare */
-	world_start(&(struct world_config){.frames = data + tables,
-	                                   .format = &ept_format,
-	                                   .aliased = data,
-	                                   .backing = GIB_PAGES});
+	world_start(&(struct world_config){
+	    .frames = data + tables, .format = &ept_format, .aliased = data, .backing = GIB_PAGES});
 	for (uint64_t g = 0; g < gib; g++) {
 		struct space_config c = {.domid = (domid_t)(g + 1),
 		                         .share_group = (uint16_t)(g + 1),

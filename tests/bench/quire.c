@@ -40,7 +40,7 @@ static struct options {
 	bool large_leaves, large_mapping;
 	uint64_t slice;
 	char *fractions;
-} options = {.format = &ept_format, .slice = 64};
+} options = {.format = &ept_format, .slice = 512};
 
 static struct set set;
 static struct space spaces[SET_MAX_VMS];

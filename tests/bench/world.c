@@ -55,7 +55,8 @@ static uint64_t world_buckets(uint64_t nr)
 
 void world_start(const struct world_config *c)
 {
-	/* Whole 2 MiB: then the buddy allocator begins with the highest frames, not aliased ones. */
+	/* Whole 2 MiB: then the buddy allocator begins with the highest frames, not aliased ones.
+	 */
 	struct mm_range ram = {MFN(LARGE_PAGES), c->frames - LARGE_PAGES};
 	struct mm_config config = {
 	    .nr_frames = c->frames,
