@@ -49,11 +49,13 @@ struct index_found index_lookup(uint32_t fingerprint, uint16_t group);
 struct index_found index_lookup_shared(uint32_t fingerprint, uint16_t group);
 
 /*
- * For who looks up many at once: ask the cache for the bucket of a fingerprint; and,
- * when that has had time to come, for the first entry of its chain. Hints: no lock is taken.
+ * For who looks up many at once: ask the cache for the bucket of a fingerprint; when
+ * that has had time to come, for the first entry of its chain; and then for the second.
+ * Few chains are longer. Hints: no lock is taken, and what is there may change.
  */
 void index_prefetch(uint32_t fingerprint);
-void index_prefetch_entry(uint32_t fingerprint);
+void index_prefetch_first(uint32_t fingerprint);
+void index_prefetch_second(uint32_t fingerprint);
 
 /* ---- references to shared frames ---- */
 

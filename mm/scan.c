@@ -180,7 +180,9 @@ static void scan_place(struct scan_slice *w, const struct scan_page *p)
 static void scan_place_all(struct scan_slice *w)
 {
 	for (unsigned i = 0; i < w->n; i++)
-		index_prefetch_entry(scan.page[i].fingerprint);
+		index_prefetch_first(scan.page[i].fingerprint);
+	for (unsigned i = 0; i < w->n; i++)
+		index_prefetch_second(scan.page[i].fingerprint);
 	p2m_lock(w->space);
 	for (unsigned i = 0; i < w->n && !w->space->dying; i++) {
 		if (!merge_has_room()) {

@@ -63,7 +63,9 @@ static void scan_come_back(uint64_t *over)
 static void scan_drop(struct scan_slice *w)
 {
 	for (unsigned i = 0; i < w->nr_dropped; i++)
-		index_prefetch_entry(frame_at(MFN(w->dropped[i]))->fingerprint);
+		index_prefetch_first(frame_at(MFN(w->dropped[i]))->fingerprint);
+	for (unsigned i = 0; i < w->nr_dropped; i++)
+		index_prefetch_second(frame_at(MFN(w->dropped[i]))->fingerprint);
 	for (unsigned i = 0; i < w->nr_dropped; i++)
 		index_drop_stale(MFN(w->dropped[i]));
 	w->nr_dropped = 0;

@@ -73,8 +73,9 @@ void world_start(const struct world_config *c)
 	arena = world_map(arena_bytes, c->large_mapping);
 	frames_bytes = align_up(c->frames, LARGE_PAGES) * sizeof(*frames);
 	buckets_bytes = config.nr_buckets * sizeof(*buckets);
-	frames = world_map(frames_bytes, c->large_mapping);
-	buckets = world_map(buckets_bytes, c->large_mapping);
+	/* As arch/x86_64/paging.c:paging_back backs them. */
+	frames = world_map(frames_bytes, true);
+	buckets = world_map(buckets_bytes, true);
 	memset(frames, 0, frames_bytes);
 	memset(buckets, 0, buckets_bytes);
 	config.frames = frames;
