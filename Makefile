@@ -273,6 +273,7 @@ $(BENCHES):
 bench-hash: $(B)/bench/bench-hash
 	$< $(B)/bench/bench-hash.jsonl
 bench-ksm: $(BENCHES)
+	@test -f $(B)/images/manifest.json || $(MAKE) --no-print-directory images
 	tools/bench-ksm
 
 # ---- the rest is in tools/: each prints KTAP ------------------------------
