@@ -49,8 +49,8 @@ void mm_set_large_nx(bool on);
 
 /*
  * Do one slice of the scan: at most `pages` pages looked at; a page that is read counts as
- * eight, a quiet region passed over as a whole as one. Returns how many it came to; 0 if there is nothing to do
- * now. Any CPU may call; one at a time works, the others get 0 at once.
+ * eight, a quiet region passed over as a whole as one. Returns how many it came to; 0 if there is
+ * nothing to do now. Any CPU may call; one at a time works, the others get 0 at once.
  */
 uint64_t scan_slice(uint64_t pages);
 
