@@ -30,9 +30,9 @@ static bool evtchn_test_and_set(uint8_t *base, unsigned bit)
 	return atomic_fetch_or(evtchn_word(base, bit), 1u << bit % 32) & 1u << bit % 32;
 }
 
-static bool evtchn_test_and_clear(uint8_t *base, unsigned bit)
+static void evtchn_clear(uint8_t *base, unsigned bit)
 {
-	return atomic_fetch_and(evtchn_word(base, bit), ~(1u << bit % 32)) & 1u << bit % 32;
+	atomic_fetch_and(evtchn_word(base, bit), ~(1u << bit % 32));
 }
 
 static bool evtchn_test(uint8_t *base, unsigned bit)
@@ -161,7 +161,7 @@ int64_t evtchn_take(struct domain *d, const struct evtchn *e)
 		if (d->evtchn[port].state != EVTCHN_FREE)
 			continue;
 		d->evtchn[port] = *e;
-		evtchn_test_and_clear(evtchn_pending_bits(d), port);
+		evtchn_clear(evtchn_pending_bits(d), port);
 		return port;
 	}
 	return -XEN_ENOSPC;
@@ -197,7 +197,7 @@ void evtchn_release(struct domain *d, uint32_t port)
 	if (d->control_port == port)
 		d->control_port = 0;
 	*e = (struct evtchn){.state = EVTCHN_FREE};
-	evtchn_test_and_clear(evtchn_pending_bits(d), port);
+	evtchn_clear(evtchn_pending_bits(d), port);
 }
 
 int64_t evtchn_close(struct domain *d, uint32_t port)
@@ -248,7 +248,7 @@ int64_t evtchn_unmask(struct domain *d, uint32_t port)
 	spin_lock(&d->event_lock);
 	e = evtchn_of(d, port);
 	if (e) {
-		evtchn_test_and_clear(evtchn_mask_bits(d), port);
+		evtchn_clear(evtchn_mask_bits(d), port);
 		if (evtchn_test(evtchn_pending_bits(d), port))
 			evtchn_upcall(d->vcpus[e->vcpu], port);
 		rc = 0;

@@ -5,8 +5,10 @@
 that its text goes into compiled anew (nearly always one) and, test by test, a link of the
 same objects with that one exchanged. The tests that are likeliest to notice come first.
 """
+import concurrent.futures
 import hashlib
 import json
+import os
 import re
 import shlex
 import shutil
@@ -20,8 +22,10 @@ from pathlib import Path
 from .machine import BUILD, TOP
 
 HOME = BUILD / "mutants"
-CPU_TIMES = 20      # a test may take so many times what it takes without a mutant
-CPU_LEAST_S = 3
+CPU_TIMES = 20      # a test may take so many times what it takes without a mutant,
+CPU_LEAST_S = 3     # or this,
+CPU_MOST_S = 30     # and a long one this or three times what it takes
+BASE_LIMIT_S = 120
 OUTPUT_BYTES = 1 << 24
 OUTPUT_TAIL = 4000
 MEMBER = re.compile(r"^\S*libquire\.a\((\S+)\)", re.M)
@@ -47,7 +51,8 @@ class Test:
     arguments: list
     objects: list   # what it is linked from
     digest: str     # of all that its verdict depends on
-    seconds: float = 0.0
+    seconds: float = 0.0  # of CPU time, without a mutant
+    cpu_s: float = 0.0    # the last time
     reach: dict = field(default_factory=dict)  # path -> lines that it executes
 
 
@@ -143,18 +148,22 @@ class Bench:
         kept = HOME / "baseline.json"
         times = json.loads(kept.read_text()) if kept.exists() else {}
         failed = []
-        for i, test in enumerate(self.tests, 1):
-            if test.digest not in times:
-                say(f"[{i}/{len(self.tests)}] without a mutant: {test.name}")
-                begin = time.monotonic()
-                bad = self.run(test, test.program, 120)
-                times[test.digest] = time.monotonic() - begin
+        todo = [t for t in self.tests if t.digest not in times]
+        with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+            for i, (test, (bad, seconds)) in enumerate(zip(todo, pool.map(self._timed, todo)), 1):
+                say(f"[{i}/{len(todo)}] without a mutant: {test.name} {bad or f'{seconds:.1f} s'}")
                 if bad:
                     failed.append(f"{test.name}: {bad}")
-                    del times[test.digest]
+                else:
+                    times[test.digest] = seconds
+        for test in self.tests:
             test.seconds = times.get(test.digest, 0.0)
         kept.write_text(json.dumps({t.digest: t.seconds for t in self.tests if t.digest in times}))
         return failed
+
+    def _timed(self, test):
+        bad = self.run(test, test.program, BASE_LIMIT_S)
+        return bad, test.cpu_s
 
     def learn_reach(self, say):
         """Which lines each test executes: of those that execute no line of a statement none can notice its mutant."""
@@ -207,12 +216,7 @@ class Bench:
                        "ASAN_OPTIONS": "detect_leaks=1:symbolize=0"}
         with open(out, "wb") as log:
             process = subprocess.Popen(command, cwd=TOP, stdout=log, stderr=subprocess.STDOUT, env=environment)
-            try:
-                status = process.wait(timeout=5 * cpu_s + 20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                status = None
+            status, test.cpu_s = wait(process, 5 * cpu_s + 20)
         said = out.read_bytes()[-OUTPUT_TAIL:].decode(errors="replace") if status else ""
         out.unlink()
         return "" if status == 0 else describe(status, said)
@@ -290,7 +294,7 @@ class Bench:
             program = work / "program"
             subprocess.run([*self.cc, "-o", program, *[changed.get(o, o) for o in test.objects], *self.ldflags],
                            cwd=TOP, check=True)
-            said = self.run(test, program, max(CPU_LEAST_S, round(CPU_TIMES * test.seconds)))
+            said = self.run(test, program, limit_s(test))
             if said:
                 verdict.result, verdict.test, verdict.how, verdict.tests = "killed", test.name, said, test.digest
                 with self.lock:
@@ -309,6 +313,25 @@ class Bench:
             return False
         objects = {o for path in mutant.files for o in self.includers.get(path, ())}
         return verdict.tests == sha(*sorted(t.digest for t in self.candidates(mutant, objects)))
+
+
+def limit_s(test):
+    return round(max(CPU_LEAST_S, min(CPU_TIMES * test.seconds, CPU_MOST_S), 3 * test.seconds))
+
+
+def wait(process, seconds):
+    """(exit status, seconds of CPU time); status None: it was still running, and is not any more."""
+    end = time.monotonic() + seconds
+    killed = False
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return None if killed else process.returncode, usage.ru_utime + usage.ru_stime
+        if time.monotonic() > end and not killed:
+            process.kill()
+            killed = True
+        time.sleep(0.005)
 
 
 def describe(status, said):
