@@ -226,7 +226,7 @@ coverage-report: $(TESTS)
 #	make mutants ONLY=NAME		one, named or generated
 #	make mutants FILES=mm/merge.c	those of some files
 MUTANT_B      := $(B)/mutants
-MUTANT_CFLAGS  = $(NATIVE_CFLAGS) -g0
+MUTANT_CFLAGS  = $(NATIVE_CFLAGS) -g0 -w
 REPLAYS       := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(wildcard tests/fuzz/*.c))
 
 $(REPLAYS): $(B)/replay/%: $(B)/native/tests/fuzz/%.o $(B)/native/tests/mutants/replay.o $(B)/native/libquire.a
@@ -237,7 +237,7 @@ $(REPLAYS): $(B)/replay/%: $(B)/native/tests/fuzz/%.o $(B)/native/tests/mutants/
 .PHONY: mutants mutants-base
 mutants: # -j2 makes the builds faster; the mutants run two at a time anyway
 	@$(MAKE) --no-print-directory B=$(MUTANT_B)/base NATIVE_CFLAGS='$(MUTANT_CFLAGS)' mutants-base
-	@$(MAKE) --no-print-directory B=$(MUTANT_B)/reach NATIVE_CFLAGS='$(COMMON) -O0 -g0 --coverage' \
+	@$(MAKE) --no-print-directory B=$(MUTANT_B)/reach NATIVE_CFLAGS='$(COMMON) -O0 -g0 -w --coverage' \
 		NATIVE_LDFLAGS='--coverage -lcmocka -lpthread' mutants-base
 	@tools/mutants --base $(MUTANT_B)/base --reach $(MUTANT_B)/reach --cc '$(CC)' --cflags '$(MUTANT_CFLAGS)' --ldflags '$(NATIVE_LDFLAGS)' \
 		$(addprefix --only ,$(ONLY)) $(addprefix --file ,$(FILES)) $(MUTANT_ARGS)
