@@ -114,12 +114,21 @@ run-vtx: all
 KERNEL := linux-image-cloud-amd64
 LINUX  := $(B)/$(patsubst linux-image-cloud-amd64,linux,$(KERNEL))
 LINUX_MADE := $(addprefix $(LINUX)/,vmlinux vmlinuz initrd.img initrd-small.img packages.json)
-$(LINUX_MADE) &: tools/linux-guest $(addprefix tools/quire_tools/,linux_guest.py debian.py bzimage.py cpio.py) \
-		$(wildcard guests/linux/* guests/linux/works/*)
+LINUX_FROM := tools/linux-guest $(addprefix tools/quire_tools/,linux_guest.py debian.py bzimage.py cpio.py) \
+	$(wildcard guests/linux/* guests/linux/works/*)
+$(LINUX_MADE) &: $(LINUX_FROM)
 	$(Q)tools/linux-guest --kernel $(KERNEL) --out $(LINUX) --archives $(B)/packages
+$(LINUX)/disk.ext4 $(LINUX)/disk.json &: $(LINUX_FROM)
+	$(Q)tools/linux-guest --disk --out $(LINUX) --archives $(B)/packages
 
-.PHONY: linux
+.PHONY: linux linux-disk images
 linux: $(LINUX_MADE)
+# With a disk, whose userland is larger: for the images of guests' memory.
+linux-disk: $(LINUX_MADE) $(LINUX)/disk.ext4
+# Images of guests' memory to measure sharing on; FORCE=1 makes them anew.
+images: linux-disk
+	tools/guest-images made $(if $(FORCE),--force)
+	tools/guest-images real --linux $(LINUX) $(if $(FORCE),--force)
 
 # ---- native tests ---------------------------------------------------------
 # One program for each tests/unit/*.c, and one of all tests/model/*.c. They link an
@@ -310,6 +319,7 @@ help:
 	@echo 'make run          the demo on QEMU (AMD-V); the monitor on this terminal'
 	@echo 'make run-vtx      the same on Bochs (VT-x)'
 	@echo 'make linux        kernel and initramfs of a Linux guest, from Debian packages, in $(B)/linux/; KERNEL=PACKAGE: another'
+	@echo 'make images       images of guests'"'"' memory: sets of known truth, and four Linux guests; in $(B)/images/'
 	@echo 'make test         all tests; parts: unit, tsan, fuzz-short, boot-svm, boot-vtx, lint'
 	@echo 'make boot-linux-svm, make boot-linux-vtx    Debian guests on QEMU and on Bochs, from start to power-off'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'

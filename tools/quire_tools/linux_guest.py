@@ -5,7 +5,7 @@
 	initrd.img          busybox, the userland of guests/linux/packages and its work
 	initrd-small.img    busybox alone: for a machine that is slow (work=idle and work=files)
 	disk.ext4           the userland with more packages, for a guest with a virtio disk (root=/dev/vda)
-	packages.json       what went in, with versions and sums
+	packages.json       what went in, with versions and sums; disk.json for the disk
 
 Everything is written under a temporary name first.
 """
@@ -210,22 +210,35 @@ def make_disk(apt, wanted, out, scratch):
 PROGRAMS = {"zstd": "zstd", "tar": "tar", "du": "coreutils", "mke2fs": "e2fsprogs"}
 
 
-def build(kernel, out, archives, disk=False):
-    """Everything into the folder `out`; packages are kept in `archives`. PackageError says what failed."""
+def prepare(out, archives):
+    """What both builds need; (wanted, apt)."""
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     missing = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
     if missing:
         raise PackageError(f"programs are missing: apt-get install {' '.join(missing)}")
     out.mkdir(parents=True, exist_ok=True)
     wanted = Wanted((SOURCE / "packages").read_text())
-    apt = debian.Apt(archives, wanted.out)
-    made = ["vmlinux", "vmlinuz", "initrd.img", "initrd-small.img"] + ["disk.ext4"] * disk
-    with tempfile.TemporaryDirectory(dir=out) as folder:
-        scratch = Path(folder)
-        manifest = {"version": 1, "kernel": make_kernel(apt, kernel, out, scratch / "modules")}
-        manifest["initrd"] = make_memory(apt, wanted, scratch / "modules", out, scratch)
-        if disk:
-            manifest["disk"] = make_disk(apt, wanted, out, scratch)
+    return wanted, debian.Apt(archives, wanted.out)
+
+
+def write_manifest(path, out, manifest, made):
     manifest["files"] = {name: {"bytes": (out / name).stat().st_size, "sha256": sum_of(out / name)} for name in made}
-    write_whole(out / "packages.json", (json.dumps(manifest, indent=1) + "\n").encode())
-    return manifest
+    write_whole(path, (json.dumps(manifest, indent=1) + "\n").encode())
+
+
+def build(kernel, out, archives):
+    """Kernel and initramfs into the folder `out`; packages are kept in `archives`. PackageError says what failed."""
+    wanted, apt = prepare(out, archives)
+    with tempfile.TemporaryDirectory(dir=out) as folder:
+        modules = Path(folder) / "modules"
+        manifest = {"version": 1, "kernel": make_kernel(apt, kernel, out, modules)}
+        manifest["initrd"] = make_memory(apt, wanted, modules, out, Path(folder))
+    write_manifest(out / "packages.json", out, manifest, ["vmlinux", "vmlinuz", "initrd.img", "initrd-small.img"])
+
+
+def build_disk(out, archives):
+    """The same for the disk."""
+    wanted, apt = prepare(out, archives)
+    with tempfile.TemporaryDirectory(dir=out) as folder:
+        manifest = {"version": 1, "disk": make_disk(apt, wanted, out, Path(folder))}
+    write_manifest(out / "disk.json", out, manifest, ["disk.ext4"])

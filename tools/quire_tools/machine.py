@@ -14,9 +14,10 @@ import subprocess
 import tempfile
 import termios
 import time
-import json
 import tty
 from pathlib import Path
+
+from .qmp import QmpError, qmp
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = TOP / "build"
@@ -217,21 +218,10 @@ class Machine:
             self.bochs_dump(path, clusters(frames))
 
     def qmp(self, command, **arguments):
-        with socket.socket(socket.AF_UNIX) as wire:
-            wire.settimeout(120)
-            wire.connect(str(self.folder / "qmp"))
-            stream = wire.makefile("rw")
-            stream.readline()
-            for name, values in (("qmp_capabilities", {}), (command, arguments)):
-                stream.write(json.dumps({"execute": name, "arguments": values}) + "\n")
-                stream.flush()
-                while True:
-                    answer = json.loads(stream.readline())
-                    if "error" in answer:
-                        raise MachineError(f"QEMU refused {name}: {answer['error']['desc']}")
-                    if "return" in answer:
-                        break
-        return answer["return"]
+        try:
+            return qmp(self.folder / "qmp", command, **arguments)
+        except QmpError as refused:
+            raise MachineError(str(refused)) from refused
 
     def bochs_dump(self, path, ranges):
         """Stop Bochs in its debugger and write memory through Quire's direct map."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""How many pages could be saved, counted from a snapshot of machine memory.
+"""How many pages could be saved, counted from memory itself: a snapshot of the machine, or images of guests.
 
-Shares no code with Quire and knows no fingerprints: every page of every guest
-is looked up by its whole content. Within a share group
+Shares no code with Quire and knows no fingerprints: two pages are equal when all of their bytes have been compared.
+Within a share group
 
 	saved = pages - distinct contents + 1 for each constant content present
 
@@ -10,7 +10,7 @@ because the two constant pages (all zero bits, all one bits) need no frame of
 anyone's. Pages that a rule keeps out of sharing are counted apart.
 """
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 PAGE = 4096
 ZERO, ONES = bytes(PAGE), b"\xff" * PAGE
@@ -38,6 +38,7 @@ class Run:
 
 @dataclass
 class Truth:
+    """Counts of pages; `distinct` is without the constant contents."""
     pages: int = 0
     distinct: int = 0
     zero: int = 0
@@ -46,11 +47,53 @@ class Truth:
     inter_saved: int = 0
     pinned: int = 0
     guest_tables: int = 0
-    contents: dict = field(default_factory=dict)
 
     @property
     def saved(self):
         return self.zero + self.ones + self.self_saved + self.inter_saved
+
+
+class Tally:
+    """Which contents occur, how often, and with whom.
+
+    Pages are grouped by Python's hash of their bytes, and compared with one page of each content that has that
+    hash: read(where) gives it again. So no content is kept, and no collision counts as equal.
+    """
+
+    def __init__(self, read):
+        self.read = read
+        self.pages = 0
+        self.constants = {ZERO: {}, ONES: {}}  # content -> {owner: pages}
+        self.seen = {}                         # (group, hash) -> [(where, {owner: pages})]
+
+    def find(self, content, group=None):
+        """{owner: pages} of a content; None if it does not occur."""
+        if content in self.constants:
+            return self.constants[content] or None
+        for where, holders in self.seen.get((group, hash(content)), ()):
+            if self.read(where) == content:
+                return holders
+        return None
+
+    def add(self, owner, content, where, group=None):
+        self.pages += 1
+        holders = self.constants[content] if content in self.constants else self.find(content, group)
+        if holders is None:
+            holders = {}
+            self.seen.setdefault((group, hash(content)), []).append((where, holders))
+        holders[owner] = holders.get(owner, 0) + 1
+
+    def holders(self):
+        """{owner: pages} of each content that is not constant."""
+        return (holders for entries in self.seen.values() for _, holders in entries)
+
+    def truth(self):
+        t = Truth(pages=self.pages, zero=sum(self.constants[ZERO].values()), ones=sum(self.constants[ONES].values()))
+        for holders in self.holders():
+            t.distinct += 1
+            t.inter_saved += len(holders) - 1
+            t.self_saved += sum(holders.values()) - len(holders)
+        return t
 
 
 STRETCH = re.compile(r" ([0-9a-f]+)\+(\d+)=([0-9a-f]+):(\w+)(:pinned)?(:table)?")
@@ -72,28 +115,19 @@ def pages_of(run):
 
 def truth(dump, runs, group_of):
     """dump: an open binary file; group_of: domain id -> anything that is equal for one share group."""
-    t = Truth()
-    seen = {}  # (group, content) -> {domain: pages}
+    def read(mfn):
+        dump.seek(mfn * PAGE)
+        return dump.read(PAGE)
+
+    tally = Tally(read)
+    pinned = guest_tables = 0
     for run in runs:
         if run.kind not in HOLDS:
             continue
         if run.pinned or run.guest_table:
-            t.pinned += run.count if run.pinned else 0
-            t.guest_tables += 0 if run.pinned else run.count
+            pinned += run.count if run.pinned else 0
+            guest_tables += 0 if run.pinned else run.count
             continue
         for _, mfn in pages_of(run):
-            dump.seek(mfn * PAGE)
-            content = dump.read(PAGE)
-            t.pages += 1
-            if content == ZERO:
-                t.zero += 1
-            elif content == ONES:
-                t.ones += 1
-            else:
-                holders = seen.setdefault((group_of(run.domain), content), {})
-                holders[run.domain] = holders.get(run.domain, 0) + 1
-    for holders in seen.values():
-        t.distinct += 1
-        t.inter_saved += len(holders) - 1
-        t.self_saved += sum(holders.values()) - len(holders)
-    return t
+            tally.add(run.domain, read(mfn), mfn, group_of(run.domain))
+    return replace(tally.truth(), pinned=pinned, guest_tables=guest_tables)
