@@ -5,6 +5,8 @@ Each guest's RAM is a file that QEMU maps, so a dump is a copy of that file whil
 have one disk in common, as if cloned, and each writes to a copy of its own that is forgotten. vmlinuz is started the
 way a boot loader starts it, so the kernel lies at a random address in each guest (KASLR), as on a real machine.
 """
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -21,7 +23,7 @@ from .machine import MachineError, die_with_parent, need
 from .qmp import qmp
 
 # What the guests do, and how many MiB of files each has read before: machines that have been up for a while.
-WORKS = [("idle", 30), ("python", 50), ("files", 0), ("compile", 30), ("web", 30)]
+WORKS = [["idle", 30], ["python", 50], ["files", 0], ["compile", 30], ["web", 30]]
 UNDER_WAY = 5  # rounds of work before the first dump
 ROUND = re.compile(r"^linux: work \w+ round (\d+) ok", re.M)
 BAD = re.compile(r"^linux: work .*(?:BAD|ended, status [1-9]).*", re.M)
@@ -37,9 +39,10 @@ class Settings:
     linux: Path      # what `make linux-disk` made
 
     def made(self):
-        """What makes this set another one than a set that is there."""
-        packages = {name: sum_of(self.linux / name) for name in ("packages.json", "disk.json")}
-        return {"by": "guests", "vms": self.vms, "mib": self.mib, "apart_seconds": self.apart, "linux": packages, "version": 1}
+        """What makes this set another one than a set that is there: of the disk only what is on it, as no two are equal."""
+        packages = json.dumps(json.loads((self.linux / "disk.json").read_text())["disk"])
+        return {"by": "guests", "vms": self.vms, "mib": self.mib, "apart_seconds": self.apart, "works": WORKS[:self.vms],
+                "packages": sum_of(self.linux / "packages.json"), "disk": hashlib.sha256(packages.encode()).hexdigest()}
 
 
 class Guest:
