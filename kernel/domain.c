@@ -8,6 +8,7 @@
  * then the vCPUs go, then the memory bit by bit, then the rest.
  */
 #include "kernel/domain.h"
+#include "kernel/grant.h"
 #include "kernel/guest_copy.h"
 #include "kernel/log.h"
 #include "kernel/sched.h"
@@ -23,6 +24,34 @@
 static struct domain *domains[MAX_DOMAINS];
 static domid_t last_id; /* ids go round, so that a new domain seldom gets a dead one's */
 static char groups[MAX_DOMAINS][DOMAIN_NAME_LEN];
+
+/* ---- the list ---- */
+
+static struct spinlock peer_lock;
+
+void domain_peers_lock(void)
+{
+	spin_lock(&peer_lock);
+}
+
+void domain_peers_unlock(void)
+{
+	spin_unlock(&peer_lock);
+}
+
+void domain_enlist(struct domain *d)
+{
+	domain_peers_lock();
+	domains[d->id] = d;
+	domain_peers_unlock();
+}
+
+void domain_delist(struct domain *d)
+{
+	domain_peers_lock();
+	domains[d->id] = NULL;
+	domain_peers_unlock();
+}
 
 /* ---- looking ---- */
 
@@ -209,9 +238,10 @@ static void domain_free_struct(struct domain *d)
 {
 	if (mfn_valid(d->shared_info_frame))
 		frame_free(d->shared_info_frame, 0);
+	domain_delist(d);
 	xenstore_free(d);
+	grant_free(d);
 	special_free(d);
-	domains[d->id] = NULL;
 	d->used = false;
 	frame_free(d->frame, domain_order());
 }
@@ -269,7 +299,7 @@ struct domain *domain_create(const struct domain_config *c, char *why, size_t wh
 		return domain_refuse(why, why_bytes,
 		                     "the machine has not enough free memory to guarantee its min");
 	}
-	domains[d->id] = d;
+	domain_enlist(d);
 	error = domain_build(d, c, why, why_bytes);
 	if (error) {
 		domain_undo(d);
@@ -407,6 +437,7 @@ static bool domain_destroy_slice(struct domain *d)
 		vcpu_stop(d->vcpus[i]);
 		vcpu_destroy(d->vcpus[i]);
 	}
+	grant_end(d);
 	if (d->shared_info_mapped && mm_unmap_service(&d->space, d->shared_info_gfn) == MM_OK)
 		d->shared_info_mapped = false;
 	if (!space_destroy_step(&d->space, REAP_PAGES))

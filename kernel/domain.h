@@ -110,6 +110,7 @@ enum evtchn_state {
 };
 
 struct xs_conn;
+struct grants;
 
 struct evtchn {
 	enum evtchn_state state;
@@ -173,6 +174,7 @@ struct domain {
 	uint32_t shutdown_request;
 	uint16_t control_port; /* of hypercall 50: event channel told of changes */
 	struct xs_conn *store; /* xenstore.c; NULL: none */
+	struct grants *grants; /* grant_table.c; NULL: none yet; peer lock */
 
 	/* the PV console's ring (console_ring.c): our indices, which the guest cannot reach */
 	struct spinlock ring_lock; /* outside of console_lock only */
@@ -191,6 +193,15 @@ struct domain {
  * good there from lookup to return, and elsewhere while one of its vCPUs runs
  * on that CPU; there is no reference count.
  */
+
+/*
+ * A CPU that works for one domain and needs another holds the peer lock: no domain is
+ * delisted meanwhile. Outside of event_lock and of all locks of mm/.
+ */
+void domain_peers_lock(void);
+void domain_peers_unlock(void);
+void domain_enlist(struct domain *d); /* from now on it is found */
+void domain_delist(struct domain *d); /* and no more; on return nobody has hold of it */
 
 struct domain *domain_find(domid_t id);            /* NULL if none */
 struct domain *domain_find_name(const char *name); /* by name, or by decimal id */

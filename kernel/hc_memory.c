@@ -7,6 +7,7 @@
  * the upper bits of its command, as Xen does it (MEMOP_EXTENT_SHIFT). Any
  * trouble ends the call with the number done so far.
  */
+#include "kernel/grant.h"
 #include "kernel/hypercall.h"
 #include "arch/x86_64/guest/pvh.h"
 
@@ -178,9 +179,15 @@ static int64_t hc_add_to_physmap(struct hypercall *h)
 		a = (struct xen_add_to_physmap){n.domid, n.size, n.space, n.idx, n.gpfn};
 	if (!hc_domid_self(h, a.domid))
 		return -XEN_EPERM;
-	if (a.space != XENMAPSPACE_shared_info)
+	if (a.space != XENMAPSPACE_shared_info && a.space != XENMAPSPACE_grant_table)
 		return -XEN_ENOSYS;
-	if (a.idx != 0 || a.gpfn >= hc_gfn_end(&h->d->space))
+	if (a.gpfn >= hc_gfn_end(&h->d->space))
+		return -XEN_EINVAL;
+	if (a.space == XENMAPSPACE_grant_table)
+		return a.idx < GRANT_FRAMES
+		           ? hc_error(h, grant_place(h->d, (unsigned)a.idx, GFN(a.gpfn)))
+		           : -XEN_EINVAL;
+	if (a.idx != 0)
 		return -XEN_EINVAL;
 	spin_lock(&h->d->shape_lock);
 	rc = hc_place_shared_info(h, GFN(a.gpfn));

@@ -21,6 +21,7 @@ static hypercall_fn *const table[HYPERCALLS] = {
     [__HYPERVISOR_vm_assist] = hc_vm_assist,
     [__HYPERVISOR_vcpu_op] = hc_vcpu_op,
     [__HYPERVISOR_sched_op] = hc_sched_op,
+    [__HYPERVISOR_grant_table_op] = hc_grant_table_op,
     [__HYPERVISOR_event_channel_op] = hc_event_channel_op,
     [__HYPERVISOR_hvm_op] = hc_hvm_op,
     [__HYPERVISOR_arch_2] = hc_quire,

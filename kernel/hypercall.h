@@ -26,7 +26,7 @@ struct hypercall {
 typedef int64_t hypercall_fn(struct hypercall *h);
 
 hypercall_fn hc_memory_op, hc_xen_version, hc_console_io, hc_sched_op, hc_event_channel_op,
-    hc_vcpu_op, hc_hvm_op, hc_vm_assist, hc_set_timer_op, hc_quire;
+    hc_vcpu_op, hc_hvm_op, hc_vm_assist, hc_set_timer_op, hc_grant_table_op, hc_quire;
 
 /* Copies of arguments, through h->copy. */
 int64_t hc_in(struct hypercall *h, void *dst, unsigned arg, uint64_t bytes) must_check;

@@ -102,10 +102,25 @@ static void audit_shared(struct audit *a, gfn_t gfn, mfn_t mfn)
 	a->seen.shared_mappings++;
 }
 
+/* Another domain's page: private there and pinned, as its own leaf is checked to be. */
+static void audit_granted(struct audit *a, gfn_t gfn, mfn_t mfn)
+{
+	struct frame *f = frame_at(mfn);
+
+	CHECK(a, frame_flag(f, FRAME_PINNED),
+	      "invariant 4: domain #, guest frame # maps frame # of domain #, which is not granted",
+	      a->s->domid, gfn.n, mfn.n, frame_owner(f));
+	a->seen.granted++;
+}
+
 static void audit_foreign(struct audit *a, gfn_t gfn, mfn_t mfn)
 {
 	struct frame *f = frame_at(mfn);
 
+	if (frame_kind(f) == FRAME_PRIVATE && frame_owner(f) != a->s->domid) {
+		audit_granted(a, gfn, mfn);
+		return;
+	}
 	CHECK(a, frame_kind(f) == FRAME_SERVICE && frame_owner(f) == a->s->domid,
 	      "invariant 8: domain #, guest frame # maps frame #, no service frame of its own "
 	      "(kind #)",
@@ -223,6 +238,8 @@ static void audit_counters(struct audit *a)
 	              run->ballooned, seen->ballooned);
 	audit_counter(a, "invariant 7: domain # counts # foreign pages, a walk finds #",
 	              run->foreign, seen->foreign);
+	audit_counter(a, "invariant 7: domain # counts # granted pages, a walk finds #",
+	              run->granted, seen->granted);
 	audit_counter(a, "invariant 7: domain # counts # large leaves, a walk finds #",
 	              run->large_leaves, seen->large_leaves);
 	audit_counter(a, "invariant 7: domain # counts # untouched pages, a walk finds #",

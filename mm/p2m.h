@@ -99,6 +99,9 @@ static inline mfn_t pte_frame(uint64_t e, unsigned level, gfn_t gfn)
 /* The type of what an entry says (p2m_slot.entry == NULL counts as 0). */
 enum p2m_type p2m_type_of(struct space *s, gfn_t gfn, uint64_t e, unsigned level);
 
+/* Whether a level-1 leaf maps another domain's page, granted and pinned (granted.c). */
+bool granted_leaf(const struct space *s, uint64_t entry);
+
 /* ---- shape ---- */
 
 /* The level-1 entry of gfn; makes tables, splits a large leaf. NULL: no table frame

@@ -24,11 +24,25 @@ static struct space_pin *pin_slot(struct space *s)
 	return NULL;
 }
 
+/* A page that another domain has lent to us: it may go at any time (granted.c). */
+static bool pin_granted(struct space *s, gfn_t gfn)
+{
+	struct p2m_slot p;
+
+	if (!s->stats.granted)
+		return false;
+	p = p2m_find(s, gfn);
+	return p.entry && p.level == 1 && pte_kind(p2m_entry_get(p.entry), 1) == PTE_LEAF &&
+	       granted_leaf(s, p2m_entry_get(p.entry));
+}
+
 static enum mm_status pin_locked(struct space *s, gfn_t gfn, mfn_t *mfn)
 {
 	struct space_pin *p = pin_find(s, gfn);
 	enum mm_status st;
 
+	if (pin_granted(s, gfn))
+		return MM_NORAM;
 	if (!p)
 		p = pin_slot(s);
 	if (!p || p->count == UINT32_MAX)

@@ -35,6 +35,14 @@ static enum mm_status service_map_at(struct space *s, gfn_t gfn, uint64_t *e, mf
 	return MM_OK;
 }
 
+/* A granted page goes by mm_unmap_granted only: somebody keeps count of it. */
+static bool service_finds_granted(struct space *s, gfn_t gfn)
+{
+	struct p2m_view v = p2m_lookup_locked(s, gfn);
+
+	return v.type == P2M_FOREIGN && frame_kind(frame_at(v.mfn)) != FRAME_SERVICE;
+}
+
 enum mm_status mm_map_service(struct space *s, gfn_t gfn, mfn_t frame)
 {
 	enum mm_status st = MM_INVAL;
@@ -46,7 +54,7 @@ enum mm_status mm_map_service(struct space *s, gfn_t gfn, mfn_t frame)
 	p2m_lock(s);
 	if (s->dying)
 		st = MM_INVAL;
-	else if (pin_in_range(s, gfn, 1))
+	else if (pin_in_range(s, gfn, 1) || service_finds_granted(s, gfn))
 		st = MM_PINNED;
 	else
 		st = (e = p2m_make(s, gfn)) ? service_map_at(s, gfn, e, frame) : MM_LIMIT;
@@ -63,7 +71,7 @@ enum mm_status mm_unmap_service(struct space *s, gfn_t gfn)
 	v = p2m_lookup_locked(s, gfn);
 	if (v.type != P2M_FOREIGN)
 		st = MM_NORAM;
-	else if (pin_in_range(s, gfn, 1))
+	else if (pin_in_range(s, gfn, 1) || service_finds_granted(s, gfn))
 		st = MM_PINNED;
 	if (st == MM_OK) {
 		p2m_entry_exchange(p2m_find(s, gfn).entry, mm.format->soft(P2M_SOFT_BALLOONED));

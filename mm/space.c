@@ -113,6 +113,7 @@ static uint64_t space_drop_entry(struct space *s, gfn_t gfn, struct deferred *d)
 		s->stats.ballooned--;
 		break;
 	case P2M_FOREIGN:
+		ASSERT(!granted_leaf(s, v)); /* grants end before the space does */
 		p2m_entry_exchange(p.entry, 0);
 		s->stats.foreign--;
 		break;

@@ -45,6 +45,7 @@ struct space_stats {
 	uint64_t untouched;        /* never-touched pages, mapped or not */
 	uint64_t ballooned;        /* pages given back */
 	uint64_t foreign;          /* service and device leaves */
+	uint64_t granted;          /* leaves that map another domain's pinned page (granted.c) */
 	uint64_t pinned;           /* guest frames pinned now */
 	uint64_t table_frames;     /* page-table frames, the pool included */
 	uint64_t large_leaves;
@@ -180,6 +181,17 @@ enum mm_status mm_coalesce(struct space *s, gfn_t first) must_check;
 enum mm_status mm_map_service(struct space *s, gfn_t gfn, mfn_t frame) must_check;
 /* Take a service frame out again; the gfn becomes a balloon hole. The frame stays allocated. */
 enum mm_status mm_unmap_service(struct space *s, gfn_t gfn) must_check;
+
+/*
+ * Map a page that another domain has granted and that is pinned there for as long, at a gfn
+ * without memory (none, or a balloon hole). MM_INVAL: not such a page or not such a
+ * gfn; MM_LIMIT: no page table left.
+ */
+enum mm_status mm_map_granted(struct space *s, gfn_t gfn, mfn_t frame, bool writable) must_check;
+/* Take it out again: a balloon hole stays. After it the owner's page may be unpinned. */
+void mm_unmap_granted(struct space *s, gfn_t gfn, mfn_t frame);
+/* The same, but `own`, a service frame of this domain, takes its place, with its content. */
+void mm_replace_granted(struct space *s, gfn_t gfn, mfn_t frame, mfn_t own);
 
 /* ---- the balloon: single pages; batches flush once ---- */
 

@@ -9,12 +9,14 @@
 #include "arch/x86_64/guest/cr.h"
 #include "kernel/abi/quire.h"
 #include "kernel/evtchn.h"
+#include "kernel/grant.h"
 #include "kernel/hypercall.h"
 #include "kernel/sched.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/host/env.h"
 #include "tests/host/fake_hvm.h"
 #include "tests/host/machine.h"
+#include <xen/grant_table.h>
 
 #define PAGES     64u
 #define RAM_BYTES ((uint64_t)PAGES << PAGE_SHIFT)
@@ -99,10 +101,11 @@ static void put_words(struct fuzz_input *in)
 
 static void call(struct fuzz_input *in)
 {
-	static const uint8_t numbers[] = {
-	    __HYPERVISOR_memory_op, __HYPERVISOR_xen_version,      __HYPERVISOR_console_io,
-	    __HYPERVISOR_vm_assist, __HYPERVISOR_vcpu_op,          __HYPERVISOR_sched_op,
-	    __HYPERVISOR_hvm_op,    __HYPERVISOR_event_channel_op, QUIRE_HYPERCALL};
+	static const uint8_t numbers[] = {__HYPERVISOR_memory_op,  __HYPERVISOR_xen_version,
+	                                  __HYPERVISOR_console_io, __HYPERVISOR_vm_assist,
+	                                  __HYPERVISOR_vcpu_op,    __HYPERVISOR_sched_op,
+	                                  __HYPERVISOR_hvm_op,     __HYPERVISOR_event_channel_op,
+	                                  QUIRE_HYPERCALL,         __HYPERVISOR_grant_table_op};
 	const struct vmexit x = {.kind = EXIT_HYPERCALL, .length = 3};
 	struct vcpu *v = d->vcpus[0];
 	uint64_t *gpr = v->hv.regs.gpr;
@@ -125,9 +128,40 @@ static void call(struct fuzz_input *in)
 
 /* ---- one guest ---- */
 
+/* The neighbour lets us read page 0, by reference 8; nothing else. */
+#define GRANT_GFN 0xfe000u
+#define GRANT_REF 8u
+
+static void neighbour_grants(void)
+{
+	static uint8_t page[PAGE_SIZE];
+	const struct grant_entry_v1 e = {GTF_permit_access | GTF_readonly, 1, 0};
+
+	memset(page, 0x33, sizeof(page));
+	MUST(mm_write(&neighbour->space, 0, page, PAGE_SIZE) == MM_OK);
+	MUST(grant_place(neighbour, 0, GFN(GRANT_GFN)) == MM_OK);
+	MUST(mm_write(&neighbour->space,
+	              ((uint64_t)GRANT_GFN << PAGE_SHIFT) + GRANT_REF * sizeof(e), &e,
+	              sizeof(e)) == MM_OK);
+}
+
+static void neighbour_grant_is_whole(void)
+{
+	struct grant_entry_v1 e;
+	static uint8_t page[PAGE_SIZE];
+
+	MUST(mm_read(&neighbour->space, 0, page, PAGE_SIZE) == MM_OK);
+	for (unsigned at = 0; at < PAGE_SIZE; at++)
+		MUST(page[at] == 0x33);
+	MUST(mm_read(&neighbour->space, ((uint64_t)GRANT_GFN << PAGE_SHIFT) + GRANT_REF * sizeof(e),
+	             &e, sizeof(e)) == MM_OK);
+	MUST(e.flags == (GTF_permit_access | GTF_readonly)); /* in use no more */
+	MUST(!space_stats(&neighbour->space).pinned);
+}
+
 static void neighbour_page(uint8_t page[PAGE_SIZE], bool write)
 {
-	for (uint64_t gfn = 0; gfn < PAGES; gfn++) {
+	for (uint64_t gfn = 1; gfn < PAGES; gfn++) {
 		static uint8_t now[PAGE_SIZE];
 
 		if (write)
@@ -147,6 +181,7 @@ static void begin(void)
 		neighbour = fake_domain(2, PAGES, 1);
 		memset(page, 0x5a, sizeof(page));
 		neighbour_page(page, true);
+		neighbour_grants();
 	}
 	d = fake_domain(1, PAGES, 2);
 	d->vcpus[0]->initialised = true;
@@ -168,6 +203,7 @@ static void end(uint64_t free_at_start)
 	MUST(timer_next_ns() == UINT64_MAX); /* no timer of a vCPU that is gone */
 	memset(page, 0x5a, sizeof(page));
 	neighbour_page(page, false);
+	neighbour_grant_is_whole();
 	host_machine_reset(1);
 }
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "kernel/grant.h"
+#include "kernel/xenstore.h"
 #include "tests/host/fake_hvm.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,6 +189,7 @@ struct domain *fake_domain(domid_t id, uint64_t pages, unsigned vcpus)
 	d->shared_info = env_frame(d->shared_info_frame);
 	memset(d->shared_info, 0, PAGE_SIZE);
 	evtchn_domain_init(d);
+	domain_enlist(d);
 	for (unsigned i = 0; i < vcpus; i++) {
 		if (!vcpu_create(d, i))
 			abort();
@@ -204,11 +207,15 @@ void fake_domain_free(struct domain *d)
 		vcpu_stop(d->vcpus[i]);
 		vcpu_destroy(d->vcpus[i]);
 	}
+	grant_end(d);
 	if (d->shared_info_mapped && mm_unmap_service(&d->space, d->shared_info_gfn) != MM_OK)
 		abort();
 	while (!space_destroy_step(&d->space, 1024))
 		;
 	frame_free(d->shared_info_frame, 0);
+	domain_delist(d);
+	grant_free(d);
+	xenstore_free(d);
 	special_free(d);
 	free(d);
 }

@@ -125,6 +125,9 @@ static void leaves_of_wrong_frames(void **state)
 	SEED(frame_at(private)->owner, 2, "invariant 4");
 	SEED(frame_at(private)->slot, 7, "invariant 4");
 	SEED(frame_at(shared)->owner, 9, "invariant 4");
+	/* another domain's page that is not pinned there, so not granted */
+	SEED(*entry(&b, 7), leaf_of(private, PTE_R, PTE_SW_FOREIGN), "invariant 4");
+	SEED(a.stats.granted, 1, "invariant 7");
 	/* what no guest may reach */
 	SEED(*entry(&a, 6), leaf_of(a.root, rwx, 0), "invariant 8");
 	SEED(*entry(&a, 6), leaf_of(zero_frame(), rwx, 0), "invariant 8");
