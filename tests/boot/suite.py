@@ -65,6 +65,11 @@ CASES = LINUX + [
          # One page less than asked: shared_info took the place of one of its pages, as in Xen.
          script=["sleep 2000", "mem-set balloon 16", "sleep 2000", "mem-set balloon 24", "sleep 2000", "shutdown balloon",
                  "shutdown fill", *END], heard=["target=4096 current=4096", "target=6144 current=6143"]),
+    *with_cpus("xenstore", "store.cfg", options=COUNTED, heard=["target=3072 current=3072", "target=3840 current=3840"],
+               script=["sleep 2000", "mem-set store 12", "sleep 1000", "mem-set store 15", "sleep 1000", "shutdown store",
+                       *END]),
+    *with_cpus("grants", "grant.cfg", options=COUNTED,
+               script=["wait lender 60", "audit", "destroy lender", "wait borrower 60", "audit"]),
     Case("tlb, 1 CPU", "tlb-one.cfg", smp=1),
     Case("tlb, 2 CPUs", "tlb.cfg"),
     Case("tlb notices that a merge lacks its second flush", "tlb.cfg", options={"elf": str(BUILD / "no-second-flush.elf")},

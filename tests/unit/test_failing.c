@@ -165,6 +165,27 @@ static struct result op_unmap_service(unsigned limit)
 	return st(mm_unmap_service(&a, GFN(AT_SERVICE)));
 }
 
+/* A page of b's that a borrows, gives back, borrows again, and keeps a copy of. */
+static struct result op_granted(unsigned limit)
+{
+	const gfn_t at = GFN(1 << 22), lent = GFN(AT_LAST);
+	void *page;
+	mfn_t mfn;
+
+	(void)limit;
+	if (mm_pin(&b, lent, &page) != MM_OK)
+		return one(false);
+	mfn = p2m_lookup(&b, lent).mfn;
+	if (mm_map_granted(&a, at, mfn, true) != MM_OK)
+		return one(false);
+	mm_unmap_granted(&a, at, mfn);
+	if (mm_map_granted(&a, at, mfn, false) != MM_OK)
+		return one(false);
+	mm_replace_granted(&a, at, mfn, service);
+	mm_unpin(&b, lent);
+	return st(mm_unmap_service(&a, at));
+}
+
 /* Whatever the page is, giving it back needs no memory. */
 static struct result op_balloon_out(unsigned limit)
 {
@@ -282,42 +303,44 @@ static const struct row {
 	bool allocates;
 	struct result (*run)(unsigned limit); /* of several pages, the first `limit` only */
 } rows[] = {
-    {"space_create",                          "tables, guarantee",            MAY,   op_create           },
-    {"space_destroy_step",                    "a domain ends",                NEVER, op_destroy          },
-    {"mm_fault",                              "a read of an untouched page",  NEVER, op_fault_read       },
-    {"mm_fault",                              "a first write",                MAY,   op_fault_touch      },
-    {"mm_fault",                              "a first write, no table",      MAY,   op_fault_touch_table},
-    {"mm_fault",                              "a first write after a read",   MAY,   op_fault_touch_read },
-    {"mm_fault",                              "a break of a shared page",     MAY,   op_fault_shared     },
-    {"mm_fault",                              "a break by a guest walk",      MAY,   op_fault_walk       },
-    {"mm_fault",                              "a break of a page of zeroes",  MAY,   op_fault_zero       },
-    {"mm_fault",                              "a break of a page of ones",    MAY,   op_fault_ones       },
-    {"mm_fault",                              "a take-over",                  NEVER, op_fault_last       },
-    {"mm_fault",                              "a write to a private page",    NEVER, op_fault_private    },
-    {"mm_fault",                              "a fetch splits a large leaf",  NEVER, op_fault_fetch      },
-    {"mm_read",                               "eight pages of all kinds",     NEVER, op_read             },
-    {"mm_write",                              "six pages of all kinds",       MAY,   op_write            },
-    {"mm_pin",                                "an untouched page",            MAY,   op_pin_touch        },
-    {"mm_pin",                                "a shared page",                MAY,   op_pin_break        },
-    {"mm_pin",                                "a pinned page",                NEVER, op_pin_again        },
-    {"mm_unpin",                              "a pinned page",                NEVER, op_unpin            },
-    {"mm_populate_large",                     "where one page was read",      MAY,   op_populate_large   },
-    {"mm_coalesce",                           "by copy",                      MAY,   op_coalesce         },
-    {"mm_map_service",                        "over a page, a hole, nothing", NEVER, op_map_service      },
-    {"mm_unmap_service",                      "a service page",               NEVER, op_unmap_service    },
-    {"balloon_out",                           "ten pages of all kinds",       NEVER, op_balloon_out      },
-    {"balloon_out",                           "large extents",                NEVER, op_balloon_out_large},
-    {"balloon_in",                            "seventy pages",                MAY,   op_balloon_in       },
-    {"balloon_in",                            "a large extent",               MAY,   op_balloon_in_large },
-    {"balloon_in",                            "a large extent, page by page", MAY,   op_balloon_in_small },
-    {"scan_slice",                            "merges",                       NEVER, op_scan_slice       },
-    {"scan_settle",                           "merges all of a large leaf",   NEVER, op_scan_settle      },
-    {"frame_alloc",                           "one frame",                    MAY,   op_frame_alloc      },
-    {"frame_alloc",                           "a large frame",                MAY,   op_frame_alloc_large},
-    {"frame_free frame_of",                   "a service page",               NEVER, op_frame_free       },
+    {"space_create",                                       "tables, guarantee",            MAY,   op_create           },
+    {"space_destroy_step",                                 "a domain ends",                NEVER, op_destroy          },
+    {"mm_fault",                                           "a read of an untouched page",  NEVER, op_fault_read       },
+    {"mm_fault",                                           "a first write",                MAY,   op_fault_touch      },
+    {"mm_fault",                                           "a first write, no table",      MAY,   op_fault_touch_table},
+    {"mm_fault",                                           "a first write after a read",   MAY,   op_fault_touch_read },
+    {"mm_fault",                                           "a break of a shared page",     MAY,   op_fault_shared     },
+    {"mm_fault",                                           "a break by a guest walk",      MAY,   op_fault_walk       },
+    {"mm_fault",                                           "a break of a page of zeroes",  MAY,   op_fault_zero       },
+    {"mm_fault",                                           "a break of a page of ones",    MAY,   op_fault_ones       },
+    {"mm_fault",                                           "a take-over",                  NEVER, op_fault_last       },
+    {"mm_fault",                                           "a write to a private page",    NEVER, op_fault_private    },
+    {"mm_fault",                                           "a fetch splits a large leaf",  NEVER, op_fault_fetch      },
+    {"mm_read",                                            "eight pages of all kinds",     NEVER, op_read             },
+    {"mm_write",                                           "six pages of all kinds",       MAY,   op_write            },
+    {"mm_pin",                                             "an untouched page",            MAY,   op_pin_touch        },
+    {"mm_pin",                                             "a shared page",                MAY,   op_pin_break        },
+    {"mm_pin",                                             "a pinned page",                NEVER, op_pin_again        },
+    {"mm_unpin",                                           "a pinned page",                NEVER, op_unpin            },
+    {"mm_populate_large",                                  "where one page was read",      MAY,   op_populate_large   },
+    {"mm_coalesce",                                        "by copy",                      MAY,   op_coalesce         },
+    {"mm_map_service",                                     "over a page, a hole, nothing", NEVER, op_map_service      },
+    {"mm_unmap_service",                                   "a service page",               NEVER, op_unmap_service    },
+    {"mm_map_granted mm_unmap_granted mm_replace_granted", "a page of another's",          NEVER,
+     op_granted                                                                                                       },
+    {"balloon_out",                                        "ten pages of all kinds",       NEVER, op_balloon_out      },
+    {"balloon_out",                                        "large extents",                NEVER, op_balloon_out_large},
+    {"balloon_in",                                         "seventy pages",                MAY,   op_balloon_in       },
+    {"balloon_in",                                         "a large extent",               MAY,   op_balloon_in_large },
+    {"balloon_in",                                         "a large extent, page by page", MAY,   op_balloon_in_small },
+    {"scan_slice",                                         "merges",                       NEVER, op_scan_slice       },
+    {"scan_settle",                                        "merges all of a large leaf",   NEVER, op_scan_settle      },
+    {"frame_alloc",                                        "one frame",                    MAY,   op_frame_alloc      },
+    {"frame_alloc",                                        "a large frame",                MAY,   op_frame_alloc_large},
+    {"frame_free frame_of",                                "a service page",               NEVER, op_frame_free       },
     {"mm_stats space_stats p2m_lookup p2m_next space_find share_split share_part mm_audit "
-     "flush_enter flush_leave",          "looking",                      NEVER, op_look             },
-    {"mm_init mm_set_format mm_set_large_nx", "before the first space",       NEVER, NULL                },
+     "flush_enter flush_leave",                       "looking",                      NEVER, op_look             },
+    {"mm_init mm_set_format mm_set_large_nx",              "before the first space",       NEVER, NULL                },
 };
 
 /* ---- one try, in a child ---- */
