@@ -25,6 +25,7 @@ void (*host_on_point)(enum env_point p);
 void (*host_on_kick)(unsigned cpu) = guest_kicked;
 jmp_buf host_panic_jump;
 bool host_panic_expected;
+uint64_t host_cycles;
 char host_panic_text[256];
 
 static uint64_t next_power_of_2(uint64_t n)
@@ -172,7 +173,7 @@ void env_relax(void)
 
 uint64_t env_cycles(void)
 {
-	return 0;
+	return host_cycles;
 }
 
 uint64_t env_random(void)

@@ -39,6 +39,9 @@ uint64_t host_allocs(void);            /* allocations asked for since host_start
 extern void (*host_on_kick)(unsigned cpu);
 uint64_t host_kicks(void);
 
+/* What env_cycles() says; 0 at the start, and it stands still. */
+extern uint64_t host_cycles;
+
 /* Make a test's random numbers repeatable. */
 void host_seed(uint64_t seed);
 

@@ -2,6 +2,7 @@
 /* bit 0 present, 1 table, 2 W, 3 X, 4 accessed, 5 dirty, 6 large, 7 known, 8 calm; sw or
  * state in 60..63. */
 #include "tests/host/toy_format.h"
+#include "mm/leaf/assert.h"
 
 #define TOY_PRESENT  BIT(0)
 #define TOY_TABLE    BIT(1)
@@ -21,10 +22,23 @@ static uint64_t toy_table(mfn_t table)
 	return mfn_to_addr(table) | TOY_PRESENT | TOY_TABLE;
 }
 
+/* Real formats read an entry by its level: whoever asks at a wrong one is found out here. */
+static void toy_check(uint64_t e, unsigned level)
+{
+	ASSERT(level >= 1 && level <= 4);
+	if (!(e & TOY_PRESENT))
+		return;
+	if (e & TOY_TABLE)
+		ASSERT(level > 1);
+	else
+		ASSERT(level == (e & TOY_LARGE ? 2 : 1));
+}
+
 static uint64_t toy_leaf(mfn_t mfn, unsigned level, unsigned access, unsigned sw)
 {
 	uint64_t e = mfn_to_addr(mfn) | TOY_PRESENT | (uint64_t)sw << TOY_SW_SHIFT;
 
+	ASSERT(level == 1 || level == 2);
 	e |= access & PTE_W ? TOY_W : 0;
 	e |= access & PTE_X ? TOY_X : 0;
 	return e | (level > 1 ? TOY_LARGE : 0);
@@ -37,7 +51,7 @@ static uint64_t toy_soft(unsigned state)
 
 static enum pte_kind toy_kind(uint64_t e, unsigned level)
 {
-	(void)level;
+	toy_check(e, level);
 	if (!(e & TOY_PRESENT))
 		return e ? PTE_SOFT : PTE_EMPTY;
 	return e & TOY_TABLE ? PTE_TABLE : PTE_LEAF;
@@ -45,7 +59,7 @@ static enum pte_kind toy_kind(uint64_t e, unsigned level)
 
 static mfn_t toy_frame(uint64_t e, unsigned level)
 {
-	(void)level;
+	toy_check(e, level);
 	return mfn_of_addr(e & TOY_ADDRESS);
 }
 

@@ -172,6 +172,30 @@ static void space_counters(void **state)
 	SEED(*entry(&a, 5), leaf_of(private, PTE_R, 0), "invariant 4");
 }
 
+/* Nothing is free, and something is owed: by the running sum, and by a new one. */
+static void guarantees(void **state)
+{
+	uint32_t taken = 0;
+	mfn_t m;
+
+	(void)state;
+	while (mfn_valid(m = buddy_alloc(0))) {
+		frame_set_bits(frame_at(m), FRAME_HYPERVISOR, 0);
+		frame_count(FRAME_FREE, FRAME_HYPERVISOR, 1);
+		frame_at(m)->link = taken;
+		taken = (uint32_t)m.n;
+	}
+	found("invariant 11: 0 frames are free, the running debt is 1");
+	assert_int_equal(mm_audit().failures, 2);
+	while (taken) {
+		m = MFN(taken);
+		taken = frame_at(m)->link;
+		buddy_free(m, 0, false);
+		frame_count(FRAME_HYPERVISOR, FRAME_FREE, 1);
+	}
+	audit_passes();
+}
+
 /* Who saves what: three mappings of one frame, two of them inside one guest. */
 static void split_and_parts(void **state)
 {
@@ -203,7 +227,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    T(frame_kinds_and_counts), T(writable_where_it_must_not_be),
 	    T(leaves_of_wrong_frames), T(index_and_contents),
-	    T(space_counters),         T(split_and_parts),
+	    T(space_counters),         T(guarantees),
+	    T(split_and_parts),
 	};
 
 	return cmocka_run_group_tests_name("audit", tests, NULL, NULL);

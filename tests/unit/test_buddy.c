@@ -139,6 +139,30 @@ static void holes_stay_out(void **state)
 	audit_passes();
 }
 
+/* The table ends where it ends: what lies behind it, though it looked like a free block, is no
+ * buddy. */
+static void the_end_of_the_table(void **state)
+{
+	static struct frame frames[1024];
+	const mfn_t last = MFN(992); /* 992 .. 999; its buddy would begin at 1000 */
+	mfn_t m;
+
+	(void)state;
+	mm.nr_frames = 1000;
+	memcpy(frames, mm.frames, sizeof(frames));
+	mm.frames = frames;
+	frame_set_bits(&frames[1000], FRAME_FREE, 3 << FRAME_ORDER_SHIFT);
+	buddy_init();
+	for (uint64_t n = 992; n < 1000; n++)
+		frame_set_bits(&frames[n], FRAME_HYPERVISOR, 0);
+	buddy_free(last, 3, false);
+	assert_int_equal(buddy_free_pages(), 8);
+	assert_int_equal(buddy_walk(), 8);
+	m = buddy_alloc(3);
+	assert_int_equal(m.n, last.n);
+	assert_int_equal(buddy_free_pages(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -148,6 +172,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(random_orders, setup, teardown),
 	    cmocka_unit_test_setup_teardown(double_free_panics, setup, teardown),
 	    cmocka_unit_test_setup_teardown(holes_stay_out, setup, teardown),
+	    cmocka_unit_test_setup_teardown(the_end_of_the_table, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("buddy", tests, NULL, NULL);

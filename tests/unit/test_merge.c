@@ -370,7 +370,8 @@ static void writer_of_the_same(void **state)
 	scan_slice(4096);
 	scan_slice(4096);
 	host_on_point = NULL;
-	assert_true(mm_stats().merges_given_up > 0);
+	/* Once; where no dirty bit tells of the write, the next slice tries again. */
+	assert_int_equal(mm_stats().merges_given_up, mm.format->dirty_mask ? 1 : 2);
 	assert_int_equal(mm_stats().pages_saved, 0);
 	oracle_check_settled();
 	assert_int_equal(mm_stats().pages_saved, 1);
