@@ -252,7 +252,7 @@ static void audit_counters(struct audit *a)
 
 /* ---- what is known of a region as a whole (mm/quiet.c) ---- */
 
-/* A private page that is not dirty in its leaf. */
+/* A private page whose leaf does not call for a look. */
 static void audit_known(struct audit *a, gfn_t gfn, mfn_t mfn)
 {
 	const struct frame *f = frame_at(mfn);
@@ -268,6 +268,7 @@ static void audit_region(struct audit *a, uint64_t over, gfn_t first)
 	const struct pte_format *f = mm.format;
 	bool large = f->kind(over, 2) == PTE_LEAF;
 	const uint64_t *e = large ? NULL : env_frame(f->frame(over, 2));
+	uint64_t calls = f->dirty_mask | (large ? 0 : f->look_mask);
 
 	if (quiet_mark_of(over) < QUIET_KNOWN || (large && over & f->dirty_mask))
 		return;
@@ -277,11 +278,12 @@ static void audit_region(struct audit *a, uint64_t over, gfn_t first)
 
 		if (p2m_type_of(a->s, gfn, v, large ? 2 : 1) != P2M_PRIVATE)
 			continue;
-		if (!(v & f->dirty_mask))
+		if (!(v & calls))
 			audit_known(a, gfn, pte_frame(v, large ? 2 : 1, gfn));
 		else
 			CHECK(a, !quiet_as_a_whole(over),
-			      "invariant 12: domain #, guest frame # is dirty, but its region is "
+			      "invariant 12: domain #, guest frame # calls for a look, but its "
+			      "region is "
 			      "passed over",
 			      a->s->domid, gfn.n);
 	}

@@ -110,7 +110,7 @@ void p2m_allow_exec(uint64_t *e)
 
 	do {
 		open = f->leaf(f->frame(v, 1), 1, f->access(v) | PTE_X, f->sw(v));
-		open |= v & (f->accessed_mask | f->dirty_mask);
+		open |= v & (f->accessed_mask | f->dirty_mask | f->look_mask);
 	} while (!p2m_entry_cas(e, &v, open));
 }
 

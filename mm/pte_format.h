@@ -52,9 +52,10 @@ struct pte_format {
 	/* Of a present entry: the frame's address, and of a leaf, or soft: the software bits. */
 	uint64_t address_mask, sw_mask;
 
-	/* Two bits of an entry at level 2, leaf or not, that no CPU looks at: what is known of the
-	 * 2 MiB below (mm/quiet.h). 0 where there are no accessed and dirty flags. */
-	uint64_t known_mask, calm_mask;
+	/* Bits that no CPU looks at, for the scanner's notes (mm/quiet.h): two of an entry at level
+	 * 2, leaf or not, and one of a leaf at level 1. 0 where there are no accessed and dirty
+	 * flags. */
+	uint64_t known_mask, calm_mask, look_mask;
 
 	/* An entry that points at a table, giving all rights to what is below. */
 	uint64_t (*table)(mfn_t table);

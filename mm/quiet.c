@@ -14,48 +14,53 @@
  *	clear accessed -> look at the leaves -> flush
  *
  * a leaf can become dirty between the second and the third step: "not accessed" would then
- * hide it for ever. What may be concluded is this. Each time the scanner clears
- * "accessed", the same slice ends with a flush. If a *later* slice finds it still clear,
- * no CPU has the entry cached (it would have read it since the flush, and marked it), so
- * every dirty bit below was set before, or else the mark comes back. If that slice
- * looks at all 512 leaves, and none is dirty, then none is for as long as the entry
- * is not accessed. Hence two steps:
+ * hide it for ever. What may be concluded is this. A slice that clears "accessed" ends
+ * with a flush. If a *later* slice finds it still clear, no CPU has the entry cached: it
+ * would have read it after the flush, and marked it. So whatever is dirty below is dirty
+ * already, or the mark will come back. If from then on all 512 leaves are looked at, and none
+ * is dirty, then none is for as long as the entry is not accessed.
  *
- *	NOT --walked whole; each page needs no look, or is being placed--> KNOWN
- *	KNOWN --walked whole, not accessed at its beginning, none dirty--> CALM
+ * What a leaf says. Dirty: written since the last look. "Look" (a bit of our own): it was
+ * dirty, or the policy or the dice put it off, so it is to be looked at in the next pass too.
+ * When it calls for neither, and its region is known, there is no need to look at the
+ * frame record.
+ *
+ *	NOT --walked whole: each page is in its place, is being placed, or calls--> KNOWN
+ *	KNOWN --walked whole: not accessed at its beginning, and none calls--> CALM
  *
  * (one walk can make both steps), and
  *
  *	CALM, not accessed	passed over, for one look at one entry
- *	KNOWN			only the dirty bits are looked at, not the frame records
- *	else			every page is
+ *	KNOWN			its leaves are looked at, and of those that call the records
+ *	else			leaves and frame records, all
  *
- * A walk takes several slices, and faults and other CPUs come between. It counts as
+ * A walk may take several slices, and faults and other CPUs come between. It counts as
  * whole if it began at the first page, left out none, and nobody had a doubt meanwhile:
  * BEGUN is the mark that stands until then, and that a doubt takes away like any other.
  * The rest of a walk that was broken off is an ordinary one.
  *
- * Who doubts. A page that needs a look without being dirty in its leaf: written by the
+ * Who doubts. A page that needs a look and has a leaf that does not say so: written by the
  * hypervisor (p2m_mark_dirty), populated, broken, taken over or unprotected (cow.c),
  * come back from the balloon, harvested by somebody else (p2m_harvest), given up by a
- * merge, lost from the index, refused by the policy or by the dice of a page of guest
- * tables. Whoever changes a leaf to a private frame, or takes a private page out of the index,
- *calls quiet_doubt under the same p2m lock. What gives pages away (balloon, merge) need not. A
- *level-2 entry that is replaced (split, made large again, a table put in) comes without a mark. A
- *hint that the index drops by itself (mm/index.h) belongs to anybody: the scanner then trusts no
- *mark for a whole pass.
+ * merge, written while it was being placed. Whoever changes a leaf to a private frame, or
+ * takes a private page out of the index, calls quiet_doubt under the same p2m lock. What
+ * gives pages away (balloon, merge) need not. A level-2 entry that is replaced (split, made
+ * large again) comes without a mark. A hint that the index drops by itself (mm/index.h)
+ * may be anybody's: the scanner then trusts no mark for a whole pass.
  *
  * A large leaf speaks for itself: its own dirty bit is for all its pages, and clearing
- * it follows the order of mm/scan.c. It needs KNOWN only.
+ * it follows the order of mm/scan.c. It needs KNOWN only, and has no "look".
  *
  * A doubt too many costs a walk. A doubt too few, or an accessed bit that some CPU did not set,
- * costs savings: a page that was written is not read again, so it is not merged,
- * or its hint stands in the index with an old fingerprint. It cannot cost correctness: a merge
- *believes no mark and no fingerprint, but protects, flushes, and compares whole pages (mm/merge.c).
- *The audit checks the marks (invariant 12).
+ * costs savings: a page that was written is not read again, so it is not merged, or its hint
+ * stands in the index with an old fingerprint. It cannot cost correctness: a merge believes no
+ * mark and no fingerprint, but protects, flushes, and compares whole pages (mm/merge.c). One
+ * thing more rests on the dirty bit: that a shared entry has the fingerprint of its content
+ * (invariant 5). p2m_protect looks at the bit itself, for the page and for the hint.
+ * The audit checks the marks (invariant 12).
  *
  * The level above (1 GiB) has no mark: 16 GiB are 8192 entries of 8 bytes side by side, and
- * passing over them costs less than reading twenty pages.
+ * passing over them takes the time of reading some hundred pages.
  */
 #include "mm/quiet.h"
 

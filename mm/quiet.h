@@ -12,8 +12,8 @@
 enum quiet_mark {
 	QUIET_NOT,   /* nothing is known */
 	QUIET_BEGUN, /* the scanner is on its way through it, and found nothing to come back for */
-	QUIET_KNOWN, /* its pages need a look only if their dirty bits say so */
-	QUIET_CALM,  /* and no dirty bit is set, unless the entry over it was accessed since */
+	QUIET_KNOWN, /* its pages need a look only if their leaves say so: dirty, or "look" */
+	QUIET_CALM,  /* and none says so, unless the entry over it was accessed since */
 };
 
 static inline enum quiet_mark quiet_mark_of(uint64_t over)

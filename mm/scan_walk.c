@@ -6,7 +6,7 @@
  *
  *	empty			over to the next that is not
  *	quiet as a whole	passed over, for one unit of the budget
- *	known			a look at each dirty bit, eight for one unit
+ *	known			a look at each leaf, eight for one unit
  *	else			a look at each leaf, and its frame record, one for one unit
  *	large leaf		one dirty bit, then 512 frame records
  *
@@ -26,7 +26,7 @@
 static struct {
 	domid_t domid; /* 0: none */
 	gfn_t next;    /* where it goes on */
-	bool calm;     /* "accessed" was found clear at its beginning */
+	bool calm; /* "accessed" was found clear at its beginning, and no leaf calls for a look */
 } walking;
 static uint64_t scan_seed;
 
@@ -50,13 +50,6 @@ static bool scan_dice(unsigned age)
 static inline unsigned scan_bits(mfn_t mfn)
 {
 	return atomic_load_explicit(&frame_at(mfn)->bits, memory_order_relaxed);
-}
-
-/* The page needs another look, in a later pass. */
-static void scan_come_back(uint64_t *over)
-{
-	if (quiet_mark_of(p2m_entry_get(over)) != QUIET_NOT)
-		quiet_forget(over);
 }
 
 /* Take stale hints out, many at once: buckets and records are asked for before they are needed. */
@@ -86,32 +79,32 @@ static void scan_written(struct scan_slice *w, mfn_t mfn)
 		scan_drop(w);
 }
 
-/* The frame of a private leaf whose D bit is clear: note it if it is to be read now. */
-static void scan_clean(struct scan_slice *w, uint64_t *over, gfn_t gfn, mfn_t mfn)
+/*
+ * The frame of a private leaf whose D bit is clear: note it if it is to be read now. Returns
+ * whether it must be looked at again in a later pass.
+ */
+static bool scan_clean(struct scan_slice *w, gfn_t gfn, mfn_t mfn)
 {
 	struct frame *f = frame_at(mfn);
 	unsigned bits = scan_bits(mfn);
 
 	if ((bits & (FRAME_INDEXED | FRAME_STALE)) == FRAME_INDEXED && mm.format->dirty_mask)
-		return; /* in the index, and unchanged: the common case */
+		return false; /* in the index, and unchanged: the common case */
 	if ((bits & 15u) != FRAME_PRIVATE || (bits & FRAME_PINNED))
-		return;
+		return false;
 	if (bits & FRAME_GUEST_TABLE) {
-		if (!scan_dice(frame_age(f))) {
-			scan_come_back(over);
-			return;
-		}
+		if (!scan_dice(frame_age(f)))
+			return true;
 		frame_clear_flag(f, FRAME_GUEST_TABLE);
 	}
-	if (!w->policy->quiet(f)) {
-		scan_come_back(over);
-		return;
-	}
+	if (!w->policy->quiet(f))
+		return true;
 	if (mm.format->dirty_mask)
 		index_remove(mfn); /* its fingerprint is of an older content */
 	frame_clear_flag(f, FRAME_STALE);
 	w->page[w->n++] = (struct scan_page){.gfn = gfn, .mfn = mfn};
 	w->budget -= min_u64(w->budget, SCAN_READ - 1);
+	return false;
 }
 
 bool scan_is_private(uint64_t e, unsigned level)
@@ -120,33 +113,34 @@ bool scan_is_private(uint64_t e, unsigned level)
 	       !(mm.format->sw(e) & (PTE_SW_SHARED | PTE_SW_UNTOUCHED | PTE_SW_FOREIGN));
 }
 
-/* Clear the D bit; returns whether it was set. */
-static bool scan_test_and_clear(struct scan_slice *w, uint64_t *entry)
+/* Clear a bit of a present entry, and set others. */
+static void scan_change(uint64_t *entry, uint64_t clear, uint64_t set)
 {
 	uint64_t e = p2m_entry_get(entry);
 
-	if (!(e & mm.format->dirty_mask))
-		return false;
-	while (!p2m_entry_cas(entry, &e, e & ~mm.format->dirty_mask))
+	while ((e & (clear | set)) != set && !p2m_entry_cas(entry, &e, (e & ~clear) | set))
 		;
-	w->owes_flush = true;
-	return true;
 }
 
 /* A small leaf that is worth a closer look. */
-static void scan_leaf(struct scan_slice *w, uint64_t *over, uint64_t *leaf, gfn_t gfn)
+static void scan_leaf(struct scan_slice *w, uint64_t *leaf, gfn_t gfn)
 {
+	const struct pte_format *f = mm.format;
 	uint64_t e = p2m_entry_get(leaf);
-	mfn_t mfn = mm.format->frame(e, 1);
+	mfn_t mfn = f->frame(e, 1);
+	bool again = true;
 
 	if (!scan_is_private(e, 1))
 		return;
-	if (!scan_test_and_clear(w, leaf)) {
-		scan_clean(w, over, gfn, mfn);
-	} else {
+	if (e & f->dirty_mask) {
+		scan_change(leaf, f->dirty_mask, f->look_mask);
+		w->owes_flush = true;
 		scan_written(w, mfn);
-		scan_come_back(over);
+	} else {
+		again = scan_clean(w, gfn, mfn);
+		scan_change(leaf, f->look_mask, again ? f->look_mask : 0);
 	}
+	walking.calm &= !again;
 }
 
 /* ---- the 512 leaves of a table ---- */
@@ -158,21 +152,21 @@ static void scan_looked(struct scan_slice *w, uint64_t pages, uint64_t cost)
 	w->budget -= min_u64(w->budget, cost);
 }
 
-/* Nothing but the dirty bits: the rest is known. */
-static void scan_dirty_leaves(struct scan_slice *w, uint64_t *over, uint64_t *table)
+/* Nothing but the leaves: those that do not call for a look are known. */
+static void scan_known_leaves(struct scan_slice *w, uint64_t *table)
 {
-	const uint64_t dirty = mm.format->dirty_mask;
-	uint64_t first = w->gfn.n % LARGE_PAGES, leaves = 0;
+	const uint64_t calls = mm.format->dirty_mask | mm.format->look_mask;
+	uint64_t first = w->gfn.n % LARGE_PAGES, i = first, leaves = 0;
 
-	for (uint64_t i = first; i < LARGE_PAGES; i++) {
+	for (; i < LARGE_PAGES && w->n < SCAN_CHUNK; i++) {
 		uint64_t e = p2m_entry_get(&table[i]);
 
 		leaves += e != 0;
-		if (e & dirty)
-			scan_leaf(w, over, &table[i], GFN(w->gfn.n - first + i));
+		if (e & calls)
+			scan_leaf(w, &table[i], GFN(w->gfn.n - first + i));
 	}
 	w->leaves += leaves;
-	scan_looked(w, LARGE_PAGES - first, (LARGE_PAGES - first) / KNOWN_LEAVES + 1);
+	scan_looked(w, i - first, (i - first) / KNOWN_LEAVES + 1);
 }
 
 /*
@@ -180,10 +174,11 @@ static void scan_dirty_leaves(struct scan_slice *w, uint64_t *over, uint64_t *ta
  * and one at the frame record. (A soft entry has its state where a leaf has its software bits;
  * foreign leaves, too, have one set: the frame of either may have no record.)
  */
-static void scan_leaves(struct scan_slice *w, uint64_t *over, uint64_t *table)
+static void scan_leaves(struct scan_slice *w, uint64_t *table)
 {
 	const uint64_t address = mm.format->address_mask, dirty = mm.format->dirty_mask;
-	const uint64_t closer = dirty ? dirty | mm.format->sw_mask : ~UINT64_C(0);
+	const uint64_t look = mm.format->look_mask | mm.format->sw_mask;
+	const uint64_t closer = dirty ? dirty | look : ~UINT64_C(0);
 	const unsigned known = FRAME_PRIVATE | FRAME_INDEXED, mask = 15u | known | FRAME_STALE;
 	uint64_t first = w->gfn.n % LARGE_PAGES, i = first, leaves = 0;
 	uint64_t end = min_u64(LARGE_PAGES, first + w->budget);
@@ -196,7 +191,7 @@ static void scan_leaves(struct scan_slice *w, uint64_t *over, uint64_t *table)
 		leaves++;
 		if (!(e & closer) && (scan_bits(mfn_of_addr(e & address)) & mask) == known)
 			continue;
-		scan_leaf(w, over, &table[i], GFN(w->gfn.n - first + i));
+		scan_leaf(w, &table[i], GFN(w->gfn.n - first + i));
 	}
 	w->leaves += leaves;
 	scan_looked(w, i - first, i - first);
@@ -209,11 +204,12 @@ static void scan_large_written(struct scan_slice *w, uint64_t *over)
 {
 	uint64_t left = LARGE_PAGES - w->gfn.n % LARGE_PAGES;
 
-	scan_come_back(over);
+	quiet_forget(over);
 	if (left == LARGE_PAGES) {
 		mfn_t first = mm.format->frame(p2m_entry_get(over), 2);
 
-		(void)scan_test_and_clear(w, over);
+		scan_change(over, mm.format->dirty_mask, 0);
+		w->owes_flush = true;
 		for (unsigned i = 0; i < LARGE_PAGES; i++)
 			scan_written(w, MFN(first.n + i));
 	} else {
@@ -239,7 +235,8 @@ static void scan_large(struct scan_slice *w, uint64_t *over)
 	}
 	end = min_u64(end, first + w->budget);
 	for (; gfn.n < end && w->n < SCAN_CHUNK; gfn.n++)
-		scan_clean(w, over, gfn, pte_frame(e, 2, gfn));
+		if (scan_clean(w, gfn, pte_frame(e, 2, gfn)))
+			quiet_forget(over);
 	w->leaves += gfn.n - first;
 	scan_looked(w, gfn.n - first, gfn.n - first);
 }
@@ -287,9 +284,9 @@ static void scan_region(struct scan_slice *w, uint64_t *over)
 	if (f->kind(e, 2) == PTE_LEAF)
 		scan_large(w, over);
 	else if (w->trust && quiet_mark_of(p2m_entry_get(over)) >= QUIET_KNOWN)
-		scan_dirty_leaves(w, over, env_frame(f->frame(e, 2)));
+		scan_known_leaves(w, env_frame(f->frame(e, 2)));
 	else
-		scan_leaves(w, over, env_frame(f->frame(e, 2)));
+		scan_leaves(w, env_frame(f->frame(e, 2)));
 	walking.next = w->gfn;
 	if (w->gfn.n % LARGE_PAGES == 0 && walking.domid)
 		scan_region_whole(over);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bit 0 present, 1 table, 2 W, 3 X, 4 accessed, 5 dirty, 6 large, 7 known, 8 calm; sw or
+/* bit 0 present, 1 table, 2 W, 3 X, 4 accessed, 5 dirty, 6 large, 7 known or look, 8 calm; sw or
  * state in 60..63. */
 #include "tests/host/toy_format.h"
 #include "mm/leaf/assert.h"
@@ -82,9 +82,9 @@ static uint64_t toy_root(mfn_t root)
 	{                                                                                          \
 		.name = text, .levels = 4, .accessed_mask = a, .dirty_mask = d,                    \
 		.address_mask = TOY_ADDRESS, .sw_mask = TOY_SW, .known_mask = k, .calm_mask = c,   \
-		.table = toy_table, .leaf = toy_leaf, .soft = toy_soft, .kind = toy_kind,          \
-		.frame = toy_frame, .access = toy_access, .sw = toy_sw, .soft_state = toy_sw,      \
-		.root = toy_root                                                                   \
+		.look_mask = k, .table = toy_table, .leaf = toy_leaf, .soft = toy_soft,            \
+		.kind = toy_kind, .frame = toy_frame, .access = toy_access, .sw = toy_sw,          \
+		.soft_state = toy_sw, .root = toy_root                                             \
 	}
 
 const struct pte_format toy_format =

@@ -3,7 +3,7 @@
  * AMD's nested page tables as a struct pte_format: ordinary long-mode tables
  * (APM vol. 2, 5.3 and 15.25).
  *
- *	 0 P	 1 W	 2 U	 3 PWT	 4 PCD	 5 A	 6 D	 7 PS (level 2) 9, 10 ours (level 2)
+ *	 0 P	 1 W	 2 U	 3 PWT	 4 PCD	 5 A	 6 D	 7 PS (level 2) 9, 10 ours
  *	12..51 frame	52..55 ours	59..62 protection keys	63 NX
  *
  * Every access of a guest is a user access to the nested walk, so U is always
@@ -13,7 +13,7 @@
  * its page-walk caches hold it need not read.
  *
  * Bits 9 to 11 and 52 to 58 of a present entry are free for software (5.4.1); we use 52 to
- * 55, and at level 2 bits 9 and 10. A soft entry has P clear and its state in the same four bits,
+ * 55, and 9 and 10. A soft entry has P clear and its state in the same four bits,
  *so all of its address bits are zero.
  */
 #include "arch/x86_64/svm/svm.h"
@@ -96,6 +96,7 @@ const struct pte_format npt_format = {
     .sw_mask = NPT_SW,
     .known_mask = NPT_KNOWN,
     .calm_mask = NPT_CALM,
+    .look_mask = NPT_KNOWN,
     .table = npt_table,
     .leaf = npt_leaf,
     .soft = npt_soft,

@@ -11,8 +11,8 @@
  *
  * Bits 11 and 52..56 of every entry are ignored by every CPU; 57 to 63 are not all (verify
  * guest paging, paging write, supervisor shadow stack, sub-page, suppress #VE),
- * nor is bit 10, which mode-based execute control takes. 52..55 are ours in leaves, 11 and 56
- * at level 2 (Tables 28-1 to 28-6).
+ * nor is bit 10, which mode-based execute control takes. 52..55 are ours in leaves, 11 at
+ * levels 1 and 2, 56 at level 2 (Tables 28-1 to 28-6).
  *
  * With bit 6 of the EPTP the CPU sets bit 8 of each entry that a walk reads, whatever its level,
  * and bit 9 of the leaf that it writes through (28.2.4; 28.3.5 in later editions); what its
@@ -98,9 +98,9 @@ static uint64_t ept_root_ad(mfn_t root)
 	{                                                                                          \
 		.name = text, .levels = 4, .accessed_mask = a, .dirty_mask = d,                    \
 		.address_mask = EPT_ADDRESS, .sw_mask = EPT_SW, .known_mask = k, .calm_mask = c,   \
-		.table = ept_table, .leaf = ept_leaf, .soft = ept_soft, .kind = ept_kind,          \
-		.frame = ept_frame, .access = ept_access, .sw = ept_sw, .soft_state = ept_sw,      \
-		.root = make_root,                                                                 \
+		.look_mask = k, .table = ept_table, .leaf = ept_leaf, .soft = ept_soft,            \
+		.kind = ept_kind, .frame = ept_frame, .access = ept_access, .sw = ept_sw,          \
+		.soft_state = ept_sw, .root = make_root,                                           \
 	}
 
 const struct pte_format ept_format = EPT_FORMAT("EPT with accessed and dirty flags", EPT_ACCESSED,
