@@ -349,8 +349,11 @@ void domain_unpause(struct domain *d)
 {
 	sched_lock();
 	d->paused = false;
-	for (unsigned i = 0; i < d->nr_vcpus; i++)
+	for (unsigned i = 0; i < d->nr_vcpus; i++) {
+		d->vcpus[i]->waited =
+		    true; /* its clock went on: its watchdog is told whose fault it was */
 		sched_enqueue(d->vcpus[i]);
+	}
 	sched_unlock();
 }
 

@@ -58,7 +58,7 @@ struct vcpu {
 	/* waiting for memory (vcpu.c), under sched lock */
 	struct vcpu *next_waiter;
 	uint64_t wait_ticket; /* place in the line, kept until it got its frame; 0 none */
-	bool waited;          /* since the last pvclock update */
+	bool waited;          /* or was paused, since the last pvclock update */
 
 	/* interrupts (interrupt.c, apic.c, vcpu_init.c): of the CPU on which it is loaded */
 	struct vlapic apic;

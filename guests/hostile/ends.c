@@ -161,6 +161,12 @@ static void halt_for_ever(void)
 		__asm__ volatile("cli; hlt");
 }
 
+/* S5 to the sleep register of the ACPI tables (ACPI 6.5, 4.8.3.7): nobody comes back. */
+static void sleep_s5(void)
+{
+	__asm__ volatile("outb %b0, %w1" : : "a"(5 << 2 | 0x20), "d"(0x600));
+}
+
 /* The handler of #PF comes back and nothing has changed. */
 static void come_back(struct trap_frame *t)
 {
@@ -269,6 +275,7 @@ static const struct {
     {"ballooned_tables", ballooned_tables   },
     {"ballooned_stack",  ballooned_stack    },
     {"halt_for_ever",    halt_for_ever      },
+    {"sleep_s5",         sleep_s5           },
     {"fault_loop",       fault_loop         },
     {"db_loop",          db_loop            },
     {"ac_loop",          legacy_ac          },

@@ -41,6 +41,7 @@ static const struct {
     {"user",         attack_user        },
     {"compat",       attack_compat      },
     {"console",      attack_console     },
+    {"rings",        attack_rings       },
     {"race",         attack_race        },
 };
 

@@ -38,6 +38,7 @@ void attack_tables(void);       /* tables.c: page tables that lie */
 void attack_user(void);         /* user.c: from CPL 3 */
 void attack_compat(void);       /* compat.c: 32-bit hypercalls */
 void attack_console(void);      /* console_forge.c */
+void attack_rings(void);        /* rings.c */
 void attack_race(void);         /* race.c: needs a second vCPU */
 
 /* The attack named by `attack=`, which this guest does not outlive (ends.c). */

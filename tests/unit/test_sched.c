@@ -219,6 +219,13 @@ static void test_idle(void **state)
 	stop(d, 1);
 }
 
+static bool stopped_flag(const struct domain *d)
+{
+	const struct vcpu_time_info *t = (const void *)(d->vcpus[0]->info + VCPU_INFO_TIME);
+
+	return t->flags & XEN_PVCLOCK_GUEST_STOPPED;
+}
+
 /* A paused domain does not run; unpaused, it goes on. */
 static void test_pause(void **state)
 {
@@ -235,9 +242,11 @@ static void test_pause(void **state)
 	domain_pause(d[0]);
 	simulate(200 * MS);
 	assert_int_equal(d[0]->vcpus[0]->ran_ns, ran);
+	assert_false(stopped_flag(d[0]));
 	domain_unpause(d[0]);
 	simulate(300 * MS);
 	assert_true(d[0]->vcpus[0]->ran_ns > ran);
+	assert_true(stopped_flag(d[0])); /* or its watchdog would take the pause for a lockup */
 	stop(d, 1);
 }
 
