@@ -104,9 +104,11 @@ $(B)/quire.iso: $(B)/quire.elf $(B)/demo.bundle tools/mkiso
 .PHONY: all
 all: $(B)/quire.elf $(B)/quire.iso guests
 
-.PHONY: run run-vtx
+.PHONY: run run-vtx run-linux
 run: all
 	@tools/run --machine qemu --tour --memory 256 --timeout 3600 tests/boot/demo.cfg
+run-linux: all linux
+	@tools/run --machine qemu --tour linux --memory 1024 --timeout 3600 tests/boot/demo-linux.cfg
 run-vtx: all
 	@tools/run --machine bochs --tour --memory 64 --timeout 3600 tests/boot/demo-vtx.cfg
 
@@ -320,6 +322,7 @@ help:
 	@echo 'make run-vtx      the same on Bochs (VT-x)'
 	@echo 'make linux        kernel and initramfs of a Linux guest, from Debian packages, in $(B)/linux/; KERNEL=PACKAGE: another'
 	@echo 'make images       images of guests'"'"' memory: sets of known truth, and four Linux guests; in $(B)/images/'
+	@echo 'make run-linux    four Debian guests, with a shell on the console of each'
 	@echo 'make test         all tests; parts: unit, tsan, fuzz-short, boot-svm, boot-vtx, lint'
 	@echo 'make boot-linux-svm, make boot-linux-vtx    Debian guests on QEMU and on Bochs, from start to power-off'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
