@@ -75,11 +75,17 @@ static struct xenstore_domain_interface *ring_of(struct domain *d)
 
 bool xenstore_create(struct domain *d)
 {
-	d->store = xs_conn_make(d->id);
-	if (!d->store || !special_make_ring(d, SPECIAL_STORE))
+	struct xs_conn *c = xs_conn_make(d->id);
+
+	if (!c)
 		return false;
-	tree_fill(d->store->store, d);
+	if (!special_make_ring(d, SPECIAL_STORE)) {
+		xs_conn_free(c);
+		return false;
+	}
+	tree_fill(c->store, d);
 	xs_ring_init(ring_of(d));
+	d->store = c;
 	return true;
 }
 

@@ -9,8 +9,8 @@
 
 #include "kernel/domain.h"
 
-/* The tree, the ring page and its event channel; d has its vCPUs. False: no memory; what is
- * there by then goes with the domain. */
+/* The tree, the ring page and its event channel; d has its vCPUs. False: no memory, and
+ * there is no store. */
 bool xenstore_create(struct domain *d) must_check;
 /* No vCPU of it may run any more. Does nothing if there is none. The page is special.c's. */
 void xenstore_free(struct domain *d);
