@@ -36,7 +36,7 @@ static int64_t hc_poll_ports(struct hypercall *h, uint64_t list, uint32_t n, uin
 
 static int64_t hc_poll(struct hypercall *h)
 {
-	struct sched_poll w = {.nr_ports = 0};
+	struct sched_poll w = {0};
 	struct sched_poll_32 n = {0};
 	uint64_t mask[MAX_EVTCHNS / 64] = {0};
 	uint64_t list;

@@ -100,6 +100,7 @@ static void fake_get_state(struct hvm_vcpu *v, struct guest_state *s)
 
 static bool fake_set_state(struct hvm_vcpu *v, const struct guest_state *s)
 {
+	fake_of(v)->held_then = fake_vcpu_of(v)->held;
 	if (fake_of(v)->refuses_state)
 		return false;
 	fake_of(v)->state = *s;

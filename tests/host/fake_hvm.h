@@ -16,6 +16,7 @@ struct fake_vcpu {
 	int offered;            /* -1 none */
 	bool takes_interrupts;
 	bool refuses_state;
+	bool held_then; /* vcpu.held, when its state was last set */
 	uint64_t msr_written, cr_written;
 	void *data; /* of the test */
 };

@@ -129,6 +129,31 @@ static void in_place(void **state)
 	}
 }
 
+/* One page of the 512 has moved: its bytes are those of its new frame, not of the one in line. */
+static void one_is_out_of_line(void **state)
+{
+	static const uint64_t moved[] = {0, 1, 2, 255, LARGE_PAGES - 1};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(moved); i++) {
+		const gfn_t gfn = GFN(FIRST + moved[i]);
+		mfn_t old;
+
+		start(&toy_format, FRAMES, 0);
+		fill_in_place();
+		old = mfn_of(gfn.n);
+		assert_int_equal(balloon_out(&s, &gfn, 1, 0), 1);
+		for (uint64_t g = 0; frame_kind(frame_at(old)) == FRAME_FREE; g++)
+			guest_puts(&s, PAGE(g), 1); /* until somebody else has its frame */
+		assert_int_equal(balloon_in(&s, &gfn, 1, 0), 1);
+		assert_true(mfn_of(gfn.n).n != old.n);
+		guest_puts(&s, PAGE(gfn.n), moved[i] + 1);
+		assert_int_equal(mm_coalesce(&s, GFN(FIRST)), MM_OK);
+		check_contents();
+		stop(FRAMES);
+	}
+}
+
 /*
  * By copy: another frame, aligned; two flushes; as many frames are free as before, the
  * space holds as many, the old ones are scrubbed.
@@ -544,6 +569,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(in_place),
+	    T(one_is_out_of_line),
 	    T(by_copy),
 	    T(in_order_to_the_last),
 	    T(dirty_bits_survive),

@@ -251,6 +251,24 @@ static void rules_of_64_bits(void **state)
 	REFUSED(good_64, c64->rflags, BIT(32), BIT(21));
 }
 
+/* Nobody runs it while its state is set; then it waits for nothing but VCPUOP_up. */
+static void held_meanwhile(void **state)
+{
+	struct vcpu *other = d->vcpus[1];
+
+	(void)state;
+	good_64();
+	other->waits_sipi = other->halted = true;
+	assert_int_equal(initialise(), 0);
+	assert_true(fake_of(&other->hv)->held_then);
+	assert_false(other->held);
+	assert_false(other->waits_sipi);
+	assert_false(other->halted);
+	assert_int_equal(other->state, VCPU_DOWN);
+	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0), 0);
+	assert_true(vcpu_may_run(other));
+}
+
 /* The back end has the last word; what it refuses can be asked for again. */
 static void back_end_refuses(void **state)
 {
@@ -273,7 +291,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(state_of_32_bits), T(segments_left_out), T(state_of_64_bits), T(rules_of_segments),
-	    T(rules_of_32_bits), T(rules_of_64_bits),  T(back_end_refuses),
+	    T(rules_of_32_bits), T(rules_of_64_bits),  T(held_meanwhile),   T(back_end_refuses),
 	};
 
 	return cmocka_run_group_tests_name("vcpu_init", tests, NULL, NULL);
