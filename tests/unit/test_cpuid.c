@@ -123,8 +123,10 @@ static void test_topology(void **state)
 	assert_int_equal(ask(4, 0).eax >> 26, 7);
 	assert_int_equal(ask(4, 0).eax >> 14 & 0xfff, 15);
 	assert_int_equal(ask(0x80000008, 0).ecx, 0);
+	assert_false(ask(0x80000001, 0).ecx & BIT(1));
 	view.raw = an_amd;
 	assert_int_equal(ask(0x80000008, 0).ecx, 0x4003);
+	assert_true(ask(0x80000001, 0).ecx & BIT(1));
 	view.raw = everything;
 }
 

@@ -63,9 +63,10 @@
 #define L7_EDX        B(4) /* FSRM */
 
 /* leaf 0x80000001 */
-#define E1_ECX_AVX (B(11) | B(16)) /* XOP FMA4 */
-#define E1_ECX     (B(0) | B(5) | B(6) | B(7) | B(8) | B(21) | E1_ECX_AVX)
-#define E1_EDX     (L1_EDX | B(20) | B(22) | B(26) | B(27) | B(29))
+#define E1_ECX_CORES B(1)            /* CmpLegacy: AMD's, what HTT counts are cores */
+#define E1_ECX_AVX   (B(11) | B(16)) /* XOP FMA4 */
+#define E1_ECX       (B(0) | B(5) | B(6) | B(7) | B(8) | B(21) | E1_ECX_AVX)
+#define E1_EDX       (L1_EDX | B(20) | B(22) | B(26) | B(27) | B(29))
 
 #define E7_EDX_INVARIANT B(8)
 #define E8_EBX           (B(0) | B(2)) /* CLZERO, FP error pointers restored */
@@ -76,6 +77,14 @@
 #define ID_PACKAGE      (1u << ID_PACKAGE_BITS)
 
 #define XSAVE_FEATURES (B(0) | B(1) | B(2)) /* XSAVEOPT XSAVEC XGETBV(1); no XSAVES */
+
+/* EBX of leaf 0: "Auth" or "Hygo". */
+static bool cpuid_is_amd(const struct cpuid_view *v)
+{
+	uint32_t ebx = v->raw(0, 0).ebx;
+
+	return ebx == 0x68747541 || ebx == 0x6f677948;
+}
 
 static void cpuid_leaf1(const struct cpuid_view *v, struct cpuid_regs *r)
 {
@@ -210,6 +219,7 @@ static void cpuid_extended(const struct cpuid_view *v, uint32_t leaf, struct cpu
 		break;
 	case 0x80000001:
 		r->ecx &= E1_ECX & ~(v->xcr0_mask & XCR0_AVX_BIT ? 0 : E1_ECX_AVX);
+		r->ecx |= cpuid_is_amd(v) ? E1_ECX_CORES : 0;
 		r->edx &= E1_EDX;
 		break;
 	case 0x80000002: /* the name of the CPU */
@@ -258,14 +268,6 @@ static void cpuid_hypervisor(const struct cpuid_view *v, uint32_t leaf, uint32_t
 		r->eax = QUIRE_ABI_VERSION;
 		break;
 	}
-}
-
-/* EBX of leaf 0: "Auth" or "Hygo". */
-static bool cpuid_is_amd(const struct cpuid_view *v)
-{
-	uint32_t ebx = v->raw(0, 0).ebx;
-
-	return ebx == 0x68747541 || ebx == 0x6f677948;
 }
 
 bool cpuid_is_fixed(uint32_t leaf, uint32_t subleaf)
