@@ -4,7 +4,7 @@ import json
 
 from quire_tools.case import Case, against_oracle, outcomes_table
 from quire_tools.fairness import both_cpus, fair
-from quire_tools.linux_guests import life, shares_as_the_oracle
+from quire_tools.linux_guests import life, shares_as_the_oracle, shell_answers
 from quire_tools.machine import BUILD, TOP
 
 # Where a guest or a script sleeps for a time that must be enough: QEMU's clock counts instructions
@@ -46,9 +46,10 @@ def powers_off(*names):
 # A group of its own (`--group linux`): it needs what `make linux` makes, and takes minutes.
 LINUX = [
     Case("four Debian guests", "linux.cfg", group="linux", machines=QEMU, memory=1024, timeout=560, script=[],
-         outcomes=powers_off(*DEBIAN), check=life(DEBIAN, full=192, less=144, after=shares_as_the_oracle(list(DEBIAN)))),
+         outcomes=powers_off(*DEBIAN), check=life(DEBIAN, full=192, less=144, 
+                    after=[shell_answers("deb-2"), shares_as_the_oracle(list(DEBIAN))])),
     Case("a Debian guest on VT-x", "linux-one.cfg", group="linux", machines=BOCHS, smp=1, memory=256, timeout=1800, script=[],
-         outcomes=powers_off("deb-1"), check=life({"deb-1": 1}, full=128, less=96, rounds=1)),
+         outcomes=powers_off("deb-1"), check=life({"deb-1": 1}, full=128, less=96, rounds=1, after=[shell_answers("deb-1")])),
 ]
 
 CASES = LINUX + [

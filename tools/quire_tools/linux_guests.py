@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What a boot test asks of Linux guests: user space, a balloon that follows, work that goes on, an end by itself."""
 import json
+import os
 import re
+import time
 
 from .oracle_check import compare
 from .snapshot import snapshot
@@ -111,7 +113,30 @@ def shares_as_the_oracle(names):
     return check
 
 
-def life(cpus, full, less, after=None, rounds=2):
+def shell_answers(name):
+    """`console NAME` is the guest's terminal: what is typed there its shell carries out; Ctrl-] leaves."""
+    def check(session, notes):
+        seen = session.heard.dones
+        type_in(session, f"console {name}\r")
+        session.until(lambda: any(line.startswith(f"The console of {name}") for line in session.heard.lines), "the console")
+        type_in(session, "echo sum=$((6*7))\r")
+        guest = next(g for g in session.heard.guests.values() if g.name == name)
+        session.until(lambda: any("sum=42" in line for line in guest.lines), "the shell's answer")
+        type_in(session, "\x1d")
+        session.until(lambda: session.heard.dones > seen, "the monitor's prompt")
+        return []
+    return check
+
+
+def type_in(session, keys):
+    """As fast as a good typist: the monitor takes a key a turn."""
+    for key in keys:
+        os.write(session.machine.fd, key.encode())
+        session.pump(0.03)
+        time.sleep(0.03)
+
+
+def life(cpus, full, less, after=(), rounds=2):
     """A check for Case: the whole life of these guests (name -> CPUs), with `full` MiB and at times `less`."""
     names = list(cpus)
 
@@ -123,8 +148,8 @@ def life(cpus, full, less, after=None, rounds=2):
         w.balloon(names, full)
         w.work(names, rounds)
         w.audit()
-        if after:
-            w.trouble += after(w.session, w.notes) or []
+        for more in after:
+            w.trouble += more(w.session, w.notes)
         w.power_off(names)
 
     def check(session, notes):
