@@ -3,6 +3,9 @@
  * Watches, transactions, and the ring itself (docs/misc/xenstore.txt, xenstore-ring.txt of
  * Xen); and that a ring which lies harms only its guest.
  */
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
 #include "tests/unit/xs_guest.h"
 
 /* ---- watches ---- */
@@ -369,6 +372,111 @@ static void test_our_indices(void **state)
 	IS("65536");
 }
 
+/* ---- a guest that tells as little as Linux does (drivers/xen/xenbus/xenbus_comms.c) ---- */
+
+#define LINUX_BYTES 3000u /* of a request: thrice around the ring, and as much in answers */
+#define LINUX_TIMES 400u
+
+static _Atomic unsigned bell; /* rung by the guest */
+static _Atomic bool over;
+
+static void *server(void *arg)
+{
+	unsigned heard = 0;
+
+	host_set_cpu(1);
+	while (!over) {
+		if (bell == heard) {
+			sched_yield();
+			continue;
+		}
+		heard = bell;
+		while (xs_ring_turn(c, ring).more)
+			;
+	}
+	return arg;
+}
+
+static uint32_t load(const uint32_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_SEQ_CST);
+}
+
+/* Until the index differs; false: nobody came for ten seconds. */
+static bool wait_while(const uint32_t *p, uint32_t value)
+{
+	const time_t end = time(NULL) + 10;
+
+	while (load(p) == value) {
+		if (time(NULL) > end)
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
+/* It rings only if all that it had put in before was taken. */
+static bool linux_write(const char *from, uint32_t n)
+{
+	while (n) {
+		uint32_t prod = ring->req_prod, room, i = 0;
+
+		room = XENSTORE_RING_SIZE - (prod - load(&ring->req_cons));
+		if (!room && !wait_while(&ring->req_cons, prod - XENSTORE_RING_SIZE))
+			return false;
+		for (; i < n && i < room; i++)
+			ring->req[MASK_XENSTORE_IDX(prod + i)] = from[i];
+		__atomic_store_n(&ring->req_prod, prod + i, __ATOMIC_SEQ_CST);
+		from += i;
+		n -= i;
+		if (i && load(&ring->req_cons) == prod)
+			bell++;
+	}
+	return true;
+}
+
+/* It rings only if the ring was full. */
+static bool linux_read(char *to, uint32_t n)
+{
+	while (n) {
+		uint32_t cons = ring->rsp_cons, there, i = 0;
+
+		if (!wait_while(&ring->rsp_prod, cons))
+			return false;
+		there = load(&ring->rsp_prod) - cons;
+		for (; i < n && i < there; i++)
+			to[i] = ring->rsp[MASK_XENSTORE_IDX(cons + i)];
+		__atomic_store_n(&ring->rsp_cons, cons + i, __ATOMIC_SEQ_CST);
+		to += i;
+		n -= i;
+		if (load(&ring->rsp_prod) - cons >= XENSTORE_RING_SIZE)
+			bell++;
+	}
+	return true;
+}
+
+/* Nothing gets stuck, however guest and hypervisor overtake each other. */
+static void test_no_bell_is_missed(void **state)
+{
+	static char text[LINUX_BYTES];
+	const struct xsd_sockmsg ask = {XS_READ, 1, 0, sizeof(text)};
+	pthread_t thread;
+	bool good = true;
+
+	(void)state;
+	over = false;
+	bell = 0;
+	assert_int_equal(pthread_create(&thread, NULL, server, NULL), 0);
+	for (unsigned i = 0; good && i < LINUX_TIMES; i++) {
+		good = linux_write((const char *)&ask, sizeof(ask)) &&
+		       linux_write(text, sizeof(text)) && linux_read((char *)&head, sizeof(head)) &&
+		       linux_read(payload, head.len) && head.type == XS_ERROR;
+	}
+	over = true;
+	pthread_join(thread, NULL);
+	assert_true(good);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
@@ -391,6 +499,7 @@ int main(void)
 	    T(test_broken),
 	    T(test_reconnect),
 	    T(test_our_indices),
+	    T(test_no_bell_is_missed),
 	};
 
 	return cmocka_run_group_tests_name("xs_ring", tests, NULL, NULL);
