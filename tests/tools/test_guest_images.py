@@ -8,7 +8,8 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tools"))
-from quire_tools import image_files, image_report, made_sets, oracle  # noqa: E402
+from quire_tools import image_files, image_report, made_sets, oracle, real_images  # noqa: E402
+from quire_tools.machine import MachineError  # noqa: E402
 from quire_tools.oracle import ONES, PAGE, ZERO, Tally  # noqa: E402
 
 
@@ -150,6 +151,39 @@ def other_seed(folder):
     return not there and first["truth"] == second["truth"] and one != (folder / "intra/vm0.t0").read_bytes(), second
 
 
+class Ended:
+    """A process: None while it runs."""
+
+    def __init__(self, status):
+        self.returncode = status
+
+    def poll(self):
+        return self.returncode
+
+
+def heard(folder, text, status=None):
+    """What is made of a guest's console: rounds done, or the sentence of an error."""
+    guest = object.__new__(real_images.Guest)
+    guest.name, guest.console, guest.process = "vm0", folder / "vm0.log", Ended(status)
+    guest.console.write_text(text)
+    guest.console.with_suffix(".qemu").write_text("")
+    try:
+        return guest.rounds()
+    except MachineError as mistake:
+        return str(mistake)
+
+
+def consoles(folder):
+    begins = "linux: user space at 3 s\nlinux: work files begins\n"
+    ok = "linux: work files round 9 ok: 30 of 700 files\nvm0# linux: work files round 10 ok: x\n"
+    got = [heard(folder, ""), heard(folder, begins), heard(folder, begins + ok),
+           heard(folder, begins + ok + "linux: work files round 11 BAD: a sum\n"),
+           heard(folder, begins + "linux: work files ended, status 1\n"),
+           heard(folder, begins + "linux: work files ended, status 0\n"), heard(folder, "Kernel panic\n", 0)]
+    return got == [0, 0, 10, "vm0: linux: work files round 11 BAD: a sum", "vm0: linux: work files ended, status 1", 0,
+                   "vm0: QEMU ended with status 0: Kernel panic\n"], got
+
+
 CASES = [
     ("a set counted by hand", by_hand), ("no constant content", no_constants), ("pages that differ in the last byte", last_byte),
     ("pages that are constant but for one byte", almost_constant), ("a single page", one_page),
@@ -157,7 +191,7 @@ CASES = [
     ("share groups", groups), ("half a page is refused", odd_size), ("the table for people", census),
     *((f"plan and oracle agree on {name}", made(name)) for name in made_sets.NAMES),
     ("what mix is made of", mix_moves), ("what prefix is made of", prefix_is_hard), ("a lost file is written again", lost_file),
-    ("the seed", other_seed),
+    ("the seed", other_seed), ("what a guest's console says", consoles),
 ]
 
 

@@ -49,7 +49,7 @@ class Apt:
         done = self.run(*words, cwd=cwd)
         if done.returncode and self.lists == LISTS:
             self.lists = self.own_lists
-            if self.run("update").returncode == 0:
+            if self.run("update", "--error-on=any").returncode == 0:
                 done = self.run(*words, cwd=cwd)
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.startswith(("E:", "W:"))][-3:]

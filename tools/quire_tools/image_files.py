@@ -10,7 +10,8 @@ An image is a guest's memory, page after page of 4096 bytes, and nothing else. m
 	   "truth": {"t0": {"pages": 65536, "distinct": 42148, "constants": 1, "savable": 23389,
 	                    "zero": 16384, "ones": 0, "intra": ..., "inter": ...},
 	             "t1": {..., "changed": 1311} or null},
-	   "made": {...}}                                            how: what a rerun compares to reuse the files
+	   "made": {...},                                            how: what a rerun compares to reuse the files
+	   "guests": [...], "packages": {...}}                       of Linux guests: work, seconds up, sums, versions
 	]}
 
 All of truth are pages. distinct counts contents, constant ones included; constants are those of all zero and all one

@@ -26,8 +26,8 @@ from .debian import PackageError
 from .machine import TOP
 
 SOURCE = TOP / "guests/linux"
-# What a virtio disk needs, where a kernel has it not built in; with what these depend on.
-DISK_MODULES = ["virtio_pci", "virtio_blk"]
+# What a virtio disk with ext4 on it needs, where a kernel has it not built in; with what these depend on.
+DISK_MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"]
 # What no program in the guest opens. On the disk documents stay: something must be there to be read.
 NOT_IN_MEMORY = ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian", "usr/share/bug",
                  "usr/lib/x86_64-linux-gnu/gconv", "usr/share/nginx", "usr/include/linux", "usr/include/rdma", "usr/include/drm",

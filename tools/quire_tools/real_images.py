@@ -25,8 +25,9 @@ from .qmp import qmp
 # What the guests do, and how many MiB of files each has read before: machines that have been up for a while.
 WORKS = [["idle", 30], ["python", 50], ["files", 0], ["compile", 30], ["web", 30]]
 UNDER_WAY = 5  # rounds of work before the first dump
-ROUND = re.compile(r"^linux: work \w+ round (\d+) ok", re.M)
-BAD = re.compile(r"^linux: work .*(?:BAD|ended, status [1-9]).*", re.M)
+# Anywhere in a line: the shell's prompt may stand before it.
+ROUND = re.compile(r"linux: work \w+ round (\d+) ok")
+BAD = re.compile(r"linux: work .*(?:BAD|ended, status [1-9]).*")
 
 
 @dataclass
@@ -38,9 +39,15 @@ class Settings:
     timeout: float   # seconds until the work must be under way
     linux: Path      # what `make linux-disk` made
 
+    def packages(self):
+        """Names and versions: the kernel, and what is on the disk."""
+        kernel, disk = (json.loads((self.linux / name).read_text())[part]
+                        for name, part in (("packages.json", "kernel"), ("disk.json", "disk")))
+        return {"kernel": kernel, "disk": disk}
+
     def made(self):
         """What makes this set another one than a set that is there: of the disk only what is on it, as no two are equal."""
-        packages = json.dumps(json.loads((self.linux / "disk.json").read_text())["disk"])
+        packages = json.dumps(self.packages()["disk"])
         return {"by": "guests", "vms": self.vms, "mib": self.mib, "apart_seconds": self.apart, "works": WORKS[:self.vms],
                 "packages": sum_of(self.linux / "packages.json"), "disk": hashlib.sha256(packages.encode()).hexdigest()}
 
@@ -157,14 +164,12 @@ def make_set(settings, force, say):
     settings.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.folder, prefix=".real.") as scratch:
         guests = run(settings, Path(scratch), say)
-        for name in ("packages.json", "disk.json"):
-            shutil.copyfile(settings.linux / name, Path(scratch) / name)
         shutil.rmtree(settings.folder / "real", ignore_errors=True)
         Path(scratch).rename(settings.folder / "real")
         Path(scratch).mkdir()  # for TemporaryDirectory to remove
     (settings.folder / "real").chmod(0o755)
     vms = [{when: f"real/{guest['name']}.{when}" for when in ("t0", "t1")} for guest in guests]
-    entry = {"name": "real", "vms": vms, "made": made, "guests": guests}
+    entry = {"name": "real", "vms": vms, "made": made, "guests": guests, "packages": settings.packages()}
     say("real: counting")
     entry["truth"] = Set(settings.folder, entry).count()
     put_set(settings.folder, entry)
