@@ -65,6 +65,29 @@ static void hvm_params(void **state)
 	assert_int_equal(call(__HYPERVISOR_hvm_op, HVMOP_get_param, RAM_BYTES - 8, 0), -XEN_EFAULT);
 }
 
+/* A vector of its own for one vCPU, from 0x10 on. */
+static void upcall_vector(void **state)
+{
+	struct xen_hvm_evtchn_upcall_vector u = {.vcpu = 1, .vector = 16};
+
+	(void)state;
+	spoil = true;
+	assert_int_equal(op(__HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &u, sizeof(u)), 0);
+	assert_int_equal(d->vcpus[1]->upcall_vector, 16);
+	assert_int_equal(v->upcall_vector, 0);
+	u.vector = 15;
+	assert_int_equal(op(__HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &u, sizeof(u)),
+	                 -XEN_EINVAL);
+	u.vector = 255;
+	u.vcpu = 2;
+	assert_int_equal(op(__HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &u, sizeof(u)),
+	                 -XEN_ENOENT);
+	assert_int_equal(
+	    call(__HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, RAM_BYTES - 4, 0),
+	    -XEN_EFAULT);
+	assert_int_equal(d->vcpus[1]->upcall_vector, 16);
+}
+
 static void assist(void **state)
 {
 	(void)state;
@@ -569,6 +592,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    T(callback),
 	    T(hvm_params),
+	    T(upcall_vector),
 	    T(assist),
 	    T(block),
 	    T(shutdown),
