@@ -420,120 +420,6 @@ static void timers(void **state)
 	assert_int_equal(call(__HYPERVISOR_vcpu_op, 99, 0, 0), -XEN_ENOSYS);
 }
 
-/* ---- memory_op ---- */
-
-static int64_t reservation(unsigned cmd, domid_t domid)
-{
-	return op(__HYPERVISOR_memory_op, cmd, &domid, sizeof(domid));
-}
-
-static void reservations(void **state)
-{
-	struct space *s = &d->space;
-
-	(void)state;
-	assert_int_equal(reservation(XENMEM_current_reservation, DOMID_SELF), PAGES);
-	assert_int_equal(reservation(XENMEM_maximum_reservation, d->id), PAGES);
-	assert_int_equal(reservation(XENMEM_maximum_gpfn, DOMID_SELF), PAGES - 1);
-	assert_int_equal(reservation(XENMEM_current_reservation, 2), -XEN_EPERM);
-	assert_int_equal(call(__HYPERVISOR_memory_op, XENMEM_maximum_gpfn, RAM_BYTES, 0),
-	                 -XEN_EFAULT);
-	/* With memory above 4 GiB the highest frame is there. */
-	s->high_pages = 3;
-	assert_int_equal(reservation(XENMEM_maximum_gpfn, DOMID_SELF), s->high_first + 2);
-	s->high_pages = 0;
-}
-
-static int64_t place(domid_t domid, unsigned space, uint64_t idx, uint64_t gpfn)
-{
-	const struct xen_add_to_physmap a = {
-	    .domid = domid, .space = space, .idx = idx, .gpfn = gpfn};
-
-	return op(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, &a, sizeof(a));
-}
-
-static void place_shared_info(void **state)
-{
-	const uint64_t end = (UINT64_C(1) << 20) + LARGE_PAGES; /* a little above 4 GiB */
-	const unsigned nr = XENMAPSPACE_shared_info;
-	void *page;
-
-	(void)state;
-	assert_int_equal(place(DOMID_SELF, nr, 1, 9), -XEN_EINVAL);
-	assert_int_equal(place(DOMID_SELF, nr, 0, end), -XEN_EINVAL);
-	assert_false(d->shared_info_mapped);
-	assert_int_equal(place(d->id, nr, 0, 9), 0);
-	assert_int_equal(place(d->id, nr, 0, 9), 0); /* where it is already */
-	assert_int_equal(d->space.stats.foreign, 1);
-	/* A page that is in use by the hypervisor is not to be had: it stays where it was. */
-	assert_int_equal(mm_pin(&d->space, GFN(20), &page), MM_OK);
-	assert_int_equal(place(DOMID_SELF, nr, 0, 20), -XEN_EBUSY);
-	assert_true(d->shared_info_mapped);
-	assert_int_equal(d->shared_info_gfn.n, 9);
-	assert_int_equal(p2m_lookup(&d->space, GFN(9)).type, P2M_FOREIGN);
-	mm_unpin(&d->space, GFN(20));
-	assert_int_equal(place(DOMID_SELF, nr, 0, end - 1), 0);
-	assert_int_equal(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, RAM_BYTES, 0),
-	                 -XEN_EFAULT);
-}
-
-static void narrow_place(void **state)
-{
-	const struct add_to_physmap_32 a = {
-	    .domid = DOMID_SELF, .space = XENMAPSPACE_shared_info, .gpfn = 11};
-
-	(void)state;
-	f->mode = 0;
-	put(ARGS, &a, sizeof(a));
-	v->hv.regs.gpr[RBX] = XENMEM_add_to_physmap;
-	v->hv.regs.gpr[RCX] = ARGS;
-	spoil = true;
-	assert_int_equal(enter(__HYPERVISOR_memory_op), 0);
-	assert_int_equal(d->shared_info_gfn.n, 11);
-}
-
-static void narrow_map(void **state)
-{
-	const struct memory_map_32 m = {.nr_entries = 50, .buffer = LIST};
-	struct memory_map_32 answer;
-	struct e820_entry e;
-
-	(void)state;
-	f->mode = 0;
-	put(ARGS, &m, sizeof(m));
-	v->hv.regs.gpr[RBX] = XENMEM_memory_map;
-	v->hv.regs.gpr[RCX] = ARGS;
-	assert_int_equal(enter(__HYPERVISOR_memory_op), 0);
-	get(ARGS, &answer, sizeof(answer));
-	assert_true(answer.nr_entries > 0 && answer.nr_entries < 50);
-	assert_int_equal(answer.buffer, LIST);
-	get(LIST, &e, sizeof(e));
-	assert_int_equal(e.bytes, RAM_BYTES);
-}
-
-/* Extents beyond what a frame number may be, and what is behind them, are left alone. */
-static void extents(void **state)
-{
-	struct xen_memory_reservation r = {.nr_extents = 3, .domid = DOMID_SELF};
-	uint64_t gfn[3] = {100, 101, 102};
-
-	(void)state;
-	r.extent_start.p = (xen_pfn_t *)LIST;
-	put(LIST, gfn, sizeof(gfn));
-	assert_int_equal(op(__HYPERVISOR_memory_op, XENMEM_decrease_reservation, &r, sizeof(r)), 3);
-	gfn[1] = GFN_LIMIT - LARGE_PAGES;
-	put(LIST, gfn, sizeof(gfn));
-	assert_int_equal(op(__HYPERVISOR_memory_op, XENMEM_populate_physmap, &r, sizeof(r)), 1);
-	assert_int_equal(p2m_lookup(&d->space, GFN(gfn[1])).type, P2M_NONE);
-	r.domid = 2;
-	assert_int_equal(op(__HYPERVISOR_memory_op, XENMEM_populate_physmap, &r, sizeof(r)), 0);
-	r.domid = DOMID_SELF;
-	r.extent_start.p = (xen_pfn_t *)(RAM_BYTES - 8);
-	assert_int_equal(op(__HYPERVISOR_memory_op, XENMEM_populate_physmap, &r, sizeof(r)), 0);
-	assert_int_equal(call(__HYPERVISOR_memory_op, XENMEM_populate_physmap, RAM_BYTES, 0), 0);
-	assert_int_equal(d->space.memory_pages, PAGES - 2);
-}
-
 /* ---- our own ---- */
 
 static void control(void **state)
@@ -608,11 +494,6 @@ int main(void)
 	    T(vcpu_info_limits),
 	    T(runstate_info),
 	    T(timers),
-	    T(reservations),
-	    T(place_shared_info),
-	    T(narrow_place),
-	    T(narrow_map),
-	    T(extents),
 	    T(control),
 	    T(hypercall_page),
 	};
