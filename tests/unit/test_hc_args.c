@@ -105,6 +105,23 @@ static void assist(void **state)
 	assert_false(d->runstate_flag);
 }
 
+static void features(void **state)
+{
+	struct xen_feature_info info = {.submap_idx = 0, .submap = UINT32_MAX};
+
+	(void)state;
+	spoil = true;
+	assert_int_equal(op(__HYPERVISOR_xen_version, XENVER_get_features, &info, sizeof(info)), 0);
+	get(ARGS, &info, sizeof(info));
+	assert_true(info.submap & 1u << XENFEAT_hvm_callback_vector);
+	assert_false(info.submap & 1u << XENFEAT_writable_page_tables);
+	info.submap_idx = XENFEAT_NR_SUBMAPS;
+	assert_int_equal(op(__HYPERVISOR_xen_version, XENVER_get_features, &info, sizeof(info)),
+	                 -XEN_EINVAL);
+	assert_int_equal(call(__HYPERVISOR_xen_version, XENVER_get_features, RAM_BYTES, 0),
+	                 -XEN_EFAULT);
+}
+
 /* ---- sched_op ---- */
 
 static void block(void **state)
@@ -480,6 +497,7 @@ int main(void)
 	    T(hvm_params),
 	    T(upcall_vector),
 	    T(assist),
+	    T(features),
 	    T(block),
 	    T(shutdown),
 	    T(shutdown_of_other_kinds),
