@@ -11,7 +11,7 @@
 #include "tests/bench/measure.h"
 #include "tests/bench/sets.h"
 
-static const uint8_t *set_map(const char *name, uint64_t *pages)
+static uint8_t *set_map(const char *name, uint64_t *pages)
 {
 	struct stat st;
 	int fd = open(name, O_RDONLY);
@@ -22,7 +22,7 @@ static const uint8_t *set_map(const char *name, uint64_t *pages)
 		exit(1);
 	}
 	*pages = (uint64_t)st.st_size / SET_PAGE;
-	p = mmap(NULL, *pages * SET_PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	p = mmap(NULL, *pages * SET_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	if (p == MAP_FAILED) {
 		perror(name);
 		exit(1);
@@ -57,9 +57,64 @@ static void set_load_vm(struct set_vm *vm, char *files)
 	set_find_changed(vm);
 }
 
+#define SET_RUN 8u /* pages that stay or change together, when changes are cut down */
+
+/* Take changes back, in our own view of t1, until about the fraction `keep` of them is left. */
+static void set_cut(struct set_vm *vm, uint64_t number, double keep)
+{
+	uint64_t left = 0;
+
+	for (uint64_t i = 0; i < vm->nr_changed; i++) {
+		uint64_t p = vm->changed[i];
+		struct set_touch t = {number, keep};
+
+		if (set_touches(t, p / SET_RUN))
+			vm->changed[left++] = p;
+		else
+			memcpy(vm->t1 + p * SET_PAGE, vm->t0 + p * SET_PAGE, SET_PAGE);
+	}
+	vm->nr_changed = left;
+}
+
+/* Change more: one word of each page of about the fraction `more` of all runs. */
+static void set_grow(struct set_vm *vm, uint64_t number, double more)
+{
+	for (uint64_t p = 0; p < vm->pages; p++) {
+		uint64_t value = set_touch_value(number, p);
+
+		if (set_touches((struct set_touch){number, more}, p / SET_RUN))
+			memcpy(vm->t1 + p * SET_PAGE + set_touch_at(number, p), &value,
+			       sizeof(value));
+	}
+	vm->nr_changed = 0;
+	set_find_changed(vm);
+}
+
+static void set_bring_to(struct set *set, double changed)
+{
+	double is = (double)set->nr_changed / (double)set->pages;
+	/* Among the runs that are written there are some that have changed already. */
+	double more = (changed - is) / (1 - is);
+
+	set->nr_changed = 0;
+	for (unsigned v = 0; v < set->vms; v++) {
+		if (set->vm[v].t1 && is > changed)
+			set_cut(&set->vm[v], v, changed / is);
+		else if (set->vm[v].t1)
+			set_grow(&set->vm[v], v, more);
+		set->nr_changed += set->vm[v].nr_changed;
+	}
+}
+
 void set_load(struct set *set, char **files, unsigned n)
 {
+	double changed = 0;
+
 	memset(set, 0, sizeof(*set));
+	if (n && sscanf(files[0], "changed=%lf", &changed) == 1) {
+		files++;
+		n--;
+	}
 	if (n == 0 || n > SET_MAX_VMS) {
 		fprintf(stderr, "a set is 1 to %u files\n", SET_MAX_VMS);
 		exit(1);
@@ -71,6 +126,8 @@ void set_load(struct set *set, char **files, unsigned n)
 		set->has_t1 |= set->vm[i].t1 != NULL;
 	}
 	set->vms = n;
+	if (changed > 0 && set->has_t1)
+		set_bring_to(set, changed);
 }
 
 /* ---- what sharing can save ---- */

@@ -14,8 +14,9 @@
 
 struct set_vm {
 	uint64_t pages;
-	const uint8_t *t0, *t1; /* t1 is NULL if there is one instant only */
-	uint64_t *changed;      /* pages in which t1 differs from t0, ascending */
+	const uint8_t *t0;
+	uint8_t *t1;       /* NULL if there is one instant only */
+	uint64_t *changed; /* pages in which t1 differs from t0, ascending */
 	uint64_t nr_changed;
 };
 
@@ -27,7 +28,12 @@ struct set {
 	struct set_vm vm[SET_MAX_VMS];
 };
 
-/* Each argument is T0 or T0:T1, file names. Ends the program if one cannot be read. */
+/*
+ * Each argument is T0 or T0:T1, file names. Ends the program if one cannot be read. If the
+ * first is changed=F, about the fraction F of all pages is to differ in t1: where more do, runs of
+ * neighbouring pages keep what they had at t0; where fewer do, a word is written to each page of
+ * more runs.
+ */
 void set_load(struct set *set, char **files, unsigned n);
 
 /*
