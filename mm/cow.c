@@ -97,9 +97,11 @@ static enum mm_status cow_break(struct space *s, gfn_t gfn, uint64_t *e, bool gu
 {
 	mfn_t old = mm.format->frame(p2m_entry_get(e), 1);
 	struct frame *f = frame_at(old);
-	unsigned age = frame_age(f);
 	enum mm_status st = MM_OK;
+	unsigned age;
 
+	env_prefetch_page(env_frame(old)); /* it will be copied, as a rule */
+	age = frame_age(f);
 	if (frame_kind(f) == FRAME_SHARED && index_take_over(old, s->domid, gfn)) {
 		cow_take_over(s, old, e);
 		*out = old;

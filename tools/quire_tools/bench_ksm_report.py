@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What tools/bench-ksm tells: ratios of figures of one run, the bars, a table, a plot."""
+import json
 import shutil
 import subprocess
 
@@ -119,6 +120,25 @@ def verdict(samples, title, name, set_name, side, bar, goal, more):
     return not reached
 
 
+# ---- for docs/results-ksm.md ----
+
+def markdown(path):
+    """The bars as a table, and the raw lines, of a file that Samples.write made."""
+    text = path.read_text()
+    rows = {(r["name"], r["set"], r["side"]): r for r in map(json.loads, text.splitlines())}
+    print("| | figure: median (min - max) | bar | goal | |\n|---|---|---|---|---|")
+    for title, name, set_name, side, bar, goal, more in BARS:
+        row = rows.get((name, set_name, side))
+        if not row:
+            print(f"| {title} | not measured | {bar} | {goal or ''} | |")
+            continue
+        value = row["value"]
+        reached = value >= bar if more else value <= bar
+        word = "MISSED" if not reached else "goal" if goal and (value >= goal if more else value <= goal) else "met"
+        print(f"| {title} | {value:.4g} ({row['min']:.4g} - {row['max']:.4g}), {row['runs']} runs | {bar} | {goal or ''} | {word} |")
+    print(f"\n```\n{text}```")
+
+
 # ---- plot ----
 
 PLOT = """set terminal svg size 800,500 font "sans,13"
@@ -127,7 +147,7 @@ set title "CPU of one pass over {pages}, by the part of the pages written before
 set xlabel "pages changed before the pass, %"
 set ylabel "CPU, ns for each page of the set"
 set logscale y
-set yrange [1:*]
+set yrange [0.01:*]
 set xtics ({tics})
 set key outside bottom center horizontal
 set grid
@@ -150,6 +170,6 @@ def plot(samples, set_name, fractions, out):
         data.append(f"{name} << EOD\n{block}\nEOD\n")
         curves.append(f"{name} using 1:2:3:4 with yerrorlines pointtype 7 pointsize 0.5 title \"{side}\"")
     tics = ", ".join(f'"{100 * f:g}" {i}' for i, f in enumerate(fractions))
-    text = "".join(data) + PLOT.format(out=out.with_suffix(".svg"), pages=f"the set `{set_name}`", tics=tics,
+    text = "".join(data) + PLOT.format(out=out.with_suffix(".svg"), pages=f"the set '{set_name}'", tics=tics,
                                        curves=", ".join(curves))
     subprocess.run(["gnuplot"], input=text, text=True, check=True)
