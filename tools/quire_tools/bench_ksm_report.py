@@ -80,9 +80,9 @@ def block(samples, set_name, title, sides):
     if not names:
         return
     print(f"\n{set_name or 'any memory'}: {title}: median (min - max)")
-    print(f"  {'':46}" + "".join(f"{side:>28}" for side in have))
+    print(f"  {'':46}" + "".join(f"{side:>32}" for side in have))
     for name in names:
-        row = "".join(f"{cell(samples, name, set_name, side):>28}" for side in have)
+        row = "".join(f"{cell(samples, name, set_name, side):>32}" for side in have)
         print(f"  {name + ', ' + samples.units[name]:46}{row}")
 
 
@@ -122,9 +122,9 @@ def verdict(samples, title, name, set_name, side, bar, goal, more):
 
 # ---- for docs/results-ksm.md ----
 
-def markdown(path):
-    """The bars as a table, and the raw lines, of a file that Samples.write made."""
-    text = path.read_text()
+def markdown(paths):
+    """The bars as a table, and the raw lines, of files that Samples.write made."""
+    text = "".join(path.read_text() for path in paths)
     rows = {(r["name"], r["set"], r["side"]): r for r in map(json.loads, text.splitlines())}
     print("| | figure: median (min - max) | bar | goal | |\n|---|---|---|---|---|")
     for title, name, set_name, side, bar, goal, more in BARS:

@@ -16,6 +16,7 @@ KSM = Path("/sys/kernel/mm/ksm")
 KNOBS = ("pages_to_scan", "sleep_millisecs", "use_zero_pages", "smart_scan", "advisor_mode", "max_page_sharing", "run")
 LONG_SLEEP = 10_000_000  # ms; not seen again before the next step
 UNMERGE = 2
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class KsmError(Exception):
@@ -86,7 +87,7 @@ class Knobs:
                 if "[" in value:
                     value = value[value.index("[") + 1:value.index("]")]
                 self.saved[name] = value
-        self.handlers = {n: signal.signal(n, self.interrupted) for n in (signal.SIGTERM, signal.SIGHUP)}
+        self.handlers = {n: signal.signal(n, self.interrupted) for n in SIGNALS}
         return self
 
     @staticmethod
@@ -94,14 +95,13 @@ class Knobs:
         raise KeyboardInterrupt
 
     def __exit__(self, *error):
-        for number in (signal.SIGINT, *self.handlers):
+        for number in self.handlers:
             signal.signal(number, signal.SIG_IGN)  # not in the middle of this
         try:
             put("run", UNMERGE)  # our memory is gone by now; max_page_sharing may be set only when nothing is shared
             for name, value in self.saved.items():
                 put(name, value)
         finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
             for number, handler in self.handlers.items():
                 signal.signal(number, handler)
 
