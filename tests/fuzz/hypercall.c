@@ -17,6 +17,7 @@
 #include "tests/host/fake_hvm.h"
 #include "tests/host/machine.h"
 #include <xen/grant_table.h>
+#include <xen/io/console.h>
 
 #define PAGES     64u
 #define RAM_BYTES ((uint64_t)PAGES << PAGE_SHIFT)
@@ -126,6 +127,19 @@ static void call(struct fuzz_input *in)
 	}
 }
 
+/* The console's ring: any indices, and somebody types meanwhile. */
+static void put_ring(struct fuzz_input *in)
+{
+	struct xencons_interface *r = (void *)d->special[SPECIAL_CONSOLE].page;
+
+	r->out_prod = (uint32_t)fuzz_take(in, 4);
+	r->out_cons = r->in_prod = ~r->out_prod;
+	r->in_cons = (uint32_t)fuzz_take(in, 4);
+	MUST(console_ring_type(d, "text", 4) <= 4);
+	for (unsigned turns = 0; console_ring_drain(d); turns++)
+		MUST(turns < sizeof(r->out) / 256);
+}
+
 /* ---- one guest ---- */
 
 /* The neighbour lets us read page 0, by reference 8; nothing else. */
@@ -187,6 +201,7 @@ static void begin(void)
 	d->vcpus[0]->initialised = true;
 	guest_memory = &liar;
 	spoil = paged = false;
+	MUST(special_make_ring(d, SPECIAL_CONSOLE));
 	vcpu_start(d->vcpus[0]);
 }
 
@@ -229,6 +244,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 			call(&in);
 		else if (what & 4)
 			set_mode(&in);
+		else if (what & 8)
+			put_ring(&in);
 		else
 			scan_slice(what);
 		if (d->vcpus[0]->state == VCPU_BLOCKED)
