@@ -30,6 +30,8 @@ typedef unsigned __int128 u128;
 /* ---- the world under mm/hash.c and mm/index.c ---- */
 
 struct mm_core mm;
+/* Of the hypervisor's stack protector (-mstack-protector-guard=global). */
+uintptr_t __stack_chk_guard = 0x5bd1e995a5a5a500u;
 static struct space owner = {.domid = 1, .share_group = 1};
 static uint64_t random_state = 88172645463325252u;
 
