@@ -185,11 +185,88 @@ static void test_grant_copy_calls(void **state)
 	assert_true(seen == word);
 }
 
+/* The same the other way round: the source is a page of ours, the destination a grant. */
+static void test_grant_copy_out(void **state)
+{
+	const struct {
+		uint32_t gfn;
+		uint16_t self, at;
+		uint32_t ref;
+		uint16_t domid, offset, len, flags;
+		int16_t status, pad;
+	} narrow = {6, DOMID_SELF, 16, 8, 2, 0, 8, GNTCOPY_dest_gref, 1, 0};
+	const struct grant_entry_v1 e = {GTF_permit_access, 1, 3};
+	uint64_t word = UINT64_C(0x1122334455667788), seen = 0;
+	int16_t status = 1;
+
+	(void)state;
+	assert_int_equal(grant_place(other, 0, GFN(0xfe000)), MM_OK);
+	assert_int_equal(
+	    mm_write(&other->space, UINT64_C(0xfe000000) + 8 * sizeof(e), &e, sizeof(e)), MM_OK);
+	put((6 << PAGE_SHIFT) + 16, &word, sizeof(word));
+	fake_of(&d->vcpus[0]->hv)->mode = 0; /* a 32-bit caller */
+	assert_int_equal(grant_op(GNTTABOP_copy, &narrow, sizeof(narrow), 1), 0);
+	get(ARGS + 20, &status, sizeof(status));
+	assert_int_equal(status, GNTST_okay);
+	assert_int_equal(mm_read(&other->space, 3 << PAGE_SHIFT, &seen, sizeof(seen)), MM_OK);
+	assert_true(seen == word);
+}
+
+/* A domain is told of its own table only. */
+static void test_grant_strangers(void **state)
+{
+	struct gnttab_query_size q = {.dom = 2};
+	struct gnttab_setup_table s = {.dom = 2, .nr_frames = 1};
+	struct gnttab_get_version version = {.dom = 2};
+
+	(void)state;
+	assert_int_equal(grant_op(GNTTABOP_query_size, &q, sizeof(q), 1), 0);
+	get(ARGS, &q, sizeof(q));
+	assert_int_equal(q.status, GNTST_permission_denied);
+	assert_int_equal(grant_op(GNTTABOP_setup_table, &s, sizeof(s), 1), 0);
+	get(ARGS, &s, sizeof(s));
+	assert_int_equal(s.status, GNTST_permission_denied);
+	assert_int_equal(grant_op(GNTTABOP_get_version, &version, sizeof(version), 1), -XEN_EPERM);
+	version.dom = DOMID_SELF;
+	assert_int_equal(grant_op(GNTTABOP_get_version, &version, sizeof(version), 1), 0);
+	get(ARGS, &version, sizeof(version));
+	assert_int_equal(version.version, 1);
+	version.dom = 1;
+	assert_int_equal(grant_op(GNTTABOP_get_version, &version, sizeof(version), 1), 0);
+}
+
+/* The table is made whole or not at all; and a 32-bit caller's list has words of 32 bits. */
+static void test_grant_setup(void **state)
+{
+	struct gnttab_setup_table s = {.dom = DOMID_SELF, .nr_frames = 5};
+	const uint32_t narrow[] = {DOMID_SELF, 2, 0,
+	                           ARGS + 0x100}; /* domain, frames, status, list */
+	const uint64_t none = 0;
+	uint32_t list[2];
+
+	(void)state;
+	s.frame_list.p = (xen_pfn_t *)(ARGS + 0x100);
+	put(ARGS + 0x100, &none, sizeof(none));
+	assert_int_equal(grant_op(GNTTABOP_setup_table, &s, sizeof(s), 1), 0);
+	get(ARGS, &s, sizeof(s));
+	assert_int_equal(s.status, GNTST_general_error);
+	s.nr_frames = 4;
+	host_fail_alloc(1);
+	assert_int_equal(grant_op(GNTTABOP_setup_table, &s, sizeof(s), 1), 0);
+	get(ARGS, &s, sizeof(s));
+	assert_int_equal(s.status, GNTST_general_error);
+	fake_of(&d->vcpus[0]->hv)->mode = 0;
+	assert_int_equal(grant_op(GNTTABOP_setup_table, narrow, sizeof(narrow), 1), 0);
+	get(ARGS + 0x100, list, sizeof(list));
+	assert_true(list[0] == UINT32_MAX && list[1] == UINT32_MAX); /* made, but nowhere yet */
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
-	const struct CMUnitTest tests[] = {T(test_grant_table), T(test_grant_list),
-	                                   T(test_grant_copy_calls)};
+	const struct CMUnitTest tests[] = {T(test_grant_table),      T(test_grant_list),
+	                                   T(test_grant_copy_calls), T(test_grant_copy_out),
+	                                   T(test_grant_strangers),  T(test_grant_setup)};
 
 	return cmocka_run_group_tests_name("grant_calls", tests, NULL, NULL);
 }

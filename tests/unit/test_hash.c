@@ -96,6 +96,28 @@ static void avalanche(void **state)
 	assert_in_range(changed, PAGE_SIZE * 8 * 15, PAGE_SIZE * 8 * 17);
 }
 
+/* Every 32 bits of the sum have a key of their own, and what they add does not depend on the rest.
+ */
+static void each_part_counts(void **state)
+{
+	const struct hash_sum none = {0}, parts[] = {{.lo = 1u << 31},
+	                                             {.lo = UINT64_C(1) << 63},
+	                                             {.hi = 1u << 31},
+	                                             {.hi = UINT64_C(1) << 63}};
+	struct hash_group g = hash_group(5), same;
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		uint32_t step = hash_finish(parts[i], &g) - hash_finish(none, &g);
+
+		/* key * 2^31, upper half; one more if the lower halves carry. */
+		assert_in_range(step - (uint32_t)(g.key[i + 1] >> 1), 0, 1);
+		same = g;
+		same.key[i + 1] = 0;
+		assert_int_equal(hash_finish(parts[i], &same), hash_finish(none, &g));
+	}
+}
+
 /* Swapped words, and pages of one repeated word, are told apart. */
 static void structure(void **state)
 {
@@ -192,6 +214,7 @@ int main(void)
 	    cmocka_unit_test_setup(same_content, setup),
 	    cmocka_unit_test_setup(nh_is_linear_in_one_word, setup),
 	    cmocka_unit_test_setup(avalanche, setup),
+	    cmocka_unit_test_setup(each_part_counts, setup),
 	    cmocka_unit_test_setup(structure, setup),
 	    cmocka_unit_test_setup(depends_on_the_key, setup),
 	    cmocka_unit_test_setup(groups_are_apart, setup),
