@@ -6,6 +6,7 @@
  * nothing by itself.
  */
 #include "mm/buddy.h"
+#include "mm/scan.h"
 #include "tests/unit/mm_test.h"
 
 static struct space a, b, c;
@@ -220,6 +221,28 @@ static void split_and_parts(void **state)
 	audit_passes();
 }
 
+/*
+ * Invariant 12 where one large leaf speaks for all its pages; a dirty one vouches for nothing.
+ * (Small leaves: test_quiet.c.)
+ */
+static void large_leaf_passed_over(void **state)
+{
+	uint64_t *leaf;
+
+	(void)state;
+	assert_int_equal(mm_populate_large(&c, GFN(0)), MM_OK);
+	for (unsigned g = 0; g < LARGE_PAGES; g++)
+		guest_puts(&c, PAGE(g), BIT(40) | g);
+	guest_leave_all();
+	scan_settle();
+	audit_passes();
+	leaf = entry(&c, 3);
+	index_remove(pte_frame(*leaf, 2, GFN(3)));
+	found("invariant 12: domain 3, guest frame 3 is to be read");
+	*leaf |= mm.format->dirty_mask;
+	audit_passes();
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -228,7 +251,7 @@ int main(void)
 	    T(frame_kinds_and_counts), T(writable_where_it_must_not_be),
 	    T(leaves_of_wrong_frames), T(index_and_contents),
 	    T(space_counters),         T(guarantees),
-	    T(split_and_parts),
+	    T(split_and_parts),        T(large_leaf_passed_over),
 	};
 
 	return cmocka_run_group_tests_name("audit", tests, NULL, NULL);

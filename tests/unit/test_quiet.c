@@ -570,24 +570,6 @@ static void audit_finds(void **state)
 	audit_passes();
 }
 
-/* Also where one large leaf speaks for all; a dirty one vouches for nothing. */
-static void audit_finds_large(void **state)
-{
-	uint64_t *leaf;
-
-	(void)state;
-	make_space(&other, 2, LARGE_PAGES);
-	assert_int_equal(mm_populate_large(&other, GFN(0)), MM_OK);
-	for (unsigned g = 0; g < LARGE_PAGES; g++)
-		assert_int_equal(guest_write(1, &other, PAGE(g), BIT(40) | g), VERDICT_RESUME);
-	calm_down();
-	leaf = p2m_find(&other, GFN(3)).entry;
-	index_remove(pte_frame(*leaf, 2, GFN(3)));
-	fails_with("invariant 12: domain 2, guest frame 3 is to be read");
-	*leaf |= mm.format->dirty_mask;
-	audit_passes();
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -608,7 +590,6 @@ int main(void)
 	    T(walk_with_a_gap),
 	    T(remembered_table),
 	    T(audit_finds),
-	    T(audit_finds_large),
 	};
 
 	return cmocka_run_group_tests_name("quiet", tests, NULL, NULL);

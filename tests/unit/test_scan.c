@@ -337,6 +337,24 @@ static void large_leaves(void **state)
 	assert_int_equal(space_stats(&guest[2]).large_leaves, 0);
 }
 
+/* A large leaf's dirty bit, too, is cleared before a flush: a CPU that may write without a walk
+ * is made to walk, and its next write is seen. */
+static void large_leaf_written_again(void **state)
+{
+	uint64_t flushes;
+
+	(void)state;
+	make_guest(1, 1, LARGE_PAGES);
+	assert_int_equal(mm_populate_large(&guest[1], GFN(0)), MM_OK);
+	poke(1, 7, 0, 1);
+	flushes = mm_stats().flushes;
+	scan_slice(LARGE_PAGES);
+	assert_int_equal(mm_stats().flushes, flushes + (mm.format->dirty_mask ? 1 : 0));
+	poke(1, 7, 0, 2); /* the CPU was in guest mode all the time */
+	if (mm.format->dirty_mask)
+		assert_true(*p2m_find(&guest[1], GFN(7)).entry & mm.format->dirty_mask);
+}
+
 /* The same in slices that stop in the middle of a leaf, with writes between them. */
 static void large_leaves_in_slices(void **state)
 {
@@ -469,6 +487,7 @@ int main(void)
 	    BOTH(bounded),
 	    BOTH(weak_hash),
 	    BOTH(large_leaves),
+	    BOTH(large_leaf_written_again),
 	    BOTH(large_leaves_in_slices),
 	    BOTH(death_under_the_cursor),
 	    BOTH(one_at_a_time),

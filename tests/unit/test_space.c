@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Spaces, pins, copies and service pages (mm/space.c, pin.c, access.c, service.c). */
+#include "mm/p2m_table.h"
 #include "tests/unit/mm_test.h"
 
 static struct space a;
@@ -157,7 +158,24 @@ static void high_memory(void **state)
 	assert_int_equal(guest_sees(&s, PAGE((4u << 18) + 9)), 5);
 	assert_int_equal(guest_read(0, &s, PAGE((4u << 18) + 10), &v), VERDICT_DEVICE);
 	assert_int_equal(guest_read(0, &s, PAGE(3u << 18), &v), VERDICT_DEVICE);
+	assert_true(p2m_table_promised(&s, GFN((3u << 18) - 1), 1));
+	assert_false(p2m_table_promised(&s, GFN(3u << 18), 1));
+	assert_true(p2m_table_promised(&s, GFN(4u << 18), 1));
 	audit_passes();
+	destroy_space(&s);
+}
+
+/* Tables are promised for all the RAM there is, and for no more. */
+static void tables_for_ram(void **state)
+{
+	struct space_config c = {2, 7, (3u << 18) + 600, (3u << 18) + 600, 0};
+	struct space s;
+
+	(void)state;
+	assert_int_equal(a.table_promised, 2 + 1 + 1); /* 600 pages, by levels */
+	assert_int_equal(space_create(&s, &c), MM_OK);
+	/* The 4 GiB share one table of the third level. */
+	assert_int_equal(s.table_promised, 3 * 512 + 2 + 3 + 1 + 1);
 	destroy_space(&s);
 }
 
@@ -275,6 +293,22 @@ static void pins_end(void **state)
 		mm_unpin(&a, GFN(i));
 }
 
+/* Pins end with their space, at the first step. */
+static void pins_die_with_the_space(void **state)
+{
+	struct space s;
+	void *page;
+
+	(void)state;
+	make_space(&s, 2, 40);
+	for (unsigned i = 0; i < 30; i++)
+		assert_int_equal(mm_pin(&s, GFN(i), &page), MM_OK);
+	assert_false(space_destroy_step(&s, 1));
+	assert_int_equal(space_stats(&s).pinned, 0);
+	audit_passes();
+	destroy_space(&s);
+}
+
 /* ---- service pages ---- */
 
 /* Over a hole, over RAM, over nothing; both sides see the same bytes; the RAM is given up. */
@@ -326,11 +360,13 @@ int main(void)
 	    T(dying_space_gives_nothing),
 	    T(scan_lock_keeps_spaces),
 	    T(high_memory),
+	    T(tables_for_ram),
 	    T(copies_cross_pages),
 	    T(copies_that_fail),
 	    T(writes_break_and_mark),
 	    T(pins_hold),
 	    T(pins_end),
+	    T(pins_die_with_the_space),
 	    T(service_pages),
 	};
 
