@@ -27,8 +27,7 @@ static struct spec_plan plan;
 static bool planned;
 static domid_t last_domain[MAX_CPUS];
 
-/* QEMU's interpreter says so in its hypervisor leaf: "TCGTCGTCGTCG". */
-static bool spec_emulated(void)
+bool spec_emulated(void)
 {
 	return (cpuid(1, 0).ecx & BIT(31)) && cpuid(0x40000000, 0).ebx == 0x54474354;
 }

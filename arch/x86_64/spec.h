@@ -16,6 +16,9 @@ void spec_cpu_on(void);
 
 const struct spec_plan *spec_current(void);
 
+/* This CPU is QEMU's interpreter, which says so in its hypervisor leaf: "TCGTCGTCGTCG". */
+bool spec_emulated(void);
+
 /* A vCPU of this domain is being loaded on this CPU; another domain's may have been before. */
 void spec_load_domain(unsigned cpu, domid_t domid);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Event channels: IPIs to oneself are enough to see each step of the 2-level protocol. */
 #include "guests/hypercalls/ops.h"
+#include "guests/lib/clock.h"
 #include "guests/lib/cpu.h"
 #include "guests/lib/event.h"
 #include "guests/lib/tap.h"
@@ -78,6 +79,29 @@ static void halting(unsigned port)
 	/* STI delays the interrupt by one instruction: HLT is entered with it pending. */
 	__asm__ volatile("sti; hlt" : : : "memory");
 	tap_is(event_count[port], seen + 1, "HLT does not sleep over a pending event");
+}
+
+/* Long enough that the machine's timers come meanwhile: what they end must not repeat the upcall.
+ */
+static void linger(unsigned port)
+{
+	uint64_t end = clock_ns() + 15 * CLOCK_MS;
+
+	(void)port;
+	while (clock_ns() < end)
+		;
+}
+
+static void uninterrupted(unsigned port)
+{
+	uint32_t seen = event_count[port];
+
+	event_handler(port, linger);
+	for (unsigned i = 0; i < 4; i++)
+		send(port);
+	event_handler(port, NULL);
+	tap_is(event_count[port], seen + 4, "a handler that takes its time is called each time");
+	tap_is(event_intrusions, 0, "no upcall has come while interrupts were off");
 }
 
 static void errors(unsigned port)
@@ -166,6 +190,7 @@ void ops_evtchn(void)
 	delivery(b.port);
 	masking(b.port);
 	halting(b.port);
+	uninterrupted(b.port);
 	errors(b.port);
 	timer_port();
 	pairs();

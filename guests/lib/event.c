@@ -5,8 +5,11 @@
 #include "guests/lib/tap.h"
 #include "guests/lib/trap.h"
 
+#define RFLAGS_IF (UINT64_C(1) << 9)
+
 struct shared_info *event_shared;
 volatile uint32_t event_count[EVENT_PORTS];
+uint32_t event_intrusions;
 static void (*port_handlers[EVENT_PORTS])(unsigned port);
 
 static void deliver(unsigned port)
@@ -25,7 +28,8 @@ static void upcall(struct trap_frame *t)
 	struct shared_info *s = event_shared;
 	uint64_t words;
 
-	(void)t;
+	if (!(t->rflags & RFLAGS_IF))
+		__atomic_fetch_add(&event_intrusions, 1, __ATOMIC_RELAXED);
 	c->upcalls++;
 	__atomic_store_n(&c->info->evtchn_upcall_pending, 0, __ATOMIC_SEQ_CST);
 	words = __atomic_exchange_n(&c->info->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);

@@ -16,6 +16,9 @@
 extern struct shared_info *event_shared;           /* NULL before event_init */
 extern volatile uint32_t event_count[EVENT_PORTS]; /* upcalls of each port */
 
+/* Upcalls that came while interrupts were off. */
+extern uint32_t event_intrusions;
+
 /* Map shared_info into a page of ours, and have the callback delivered. Once. */
 void event_init(void);
 /* On each further vCPU, after event_init on the first. */

@@ -301,6 +301,30 @@ static void interrupted_events(void **state)
 	assert_int_equal(svm_exit_event(EVENT_VALID | EVENT_TYPE_EXCEPTION | 4), 0);
 }
 
+/* An interrupt needs IF and no shadow, nothing else does. */
+static void who_takes_an_event(void **state)
+{
+	const uint64_t intr = EVENT_VALID | EVENT_TYPE_INTR | 0xf3, on = BIT(9) | 2,
+	               off = BITS(8, 1);
+	const uint64_t others[] = {
+	    0,
+	    0xf3, /* what is not valid is no event */
+	    EVENT_VALID | EVENT_TYPE_NMI | 2,
+	    EVENT_VALID | EVENT_TYPE_EXCEPTION | 14,
+	};
+
+	(void)state;
+	assert_true(svm_event_is_interrupt(intr));
+	assert_true(svm_event_fits(intr, on, 0));
+	assert_true(svm_event_fits(intr, on, ~STATE_SHADOW));
+	assert_false(svm_event_fits(intr, off, 0));
+	assert_false(svm_event_fits(intr, on, STATE_SHADOW));
+	for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
+		assert_false(svm_event_is_interrupt(others[i]));
+		assert_true(svm_event_fits(others[i], off, STATE_SHADOW));
+	}
+}
+
 /* What is packed is unpacked the same. */
 static void pack_round_trip(void **state)
 {
@@ -339,6 +363,7 @@ int main(void)
 	    cmocka_unit_test(plain_is_what_the_decoder_says),
 	    cmocka_unit_test(control_register_values),
 	    cmocka_unit_test(interrupted_events),
+	    cmocka_unit_test(who_takes_an_event),
 	    cmocka_unit_test(pack_round_trip),
 	};
 

@@ -48,6 +48,7 @@ static void svm_learn(void)
 
 	svm_machine.nr_asids = f.ebx;
 	svm_machine.features = f.edx;
+	svm_machine.delivers_twice = spec_emulated();
 	svm_machine.phys_bits = cpu_has_leaf(0x80000008) ? cpuid(0x80000008, 0).eax & 0xff : 36;
 }
 

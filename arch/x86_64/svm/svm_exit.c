@@ -10,6 +10,7 @@
 #include "arch/x86_64/svm/svm_exit.h"
 #include "mm/space.h"
 
+#define RFLAGS_IF BIT(9)
 #define VECTOR_DB 1u
 #define VECTOR_BP 3u
 #define VECTOR_OF 4u
@@ -281,6 +282,17 @@ uint64_t svm_exit_event(uint64_t info)
 	if (!(info & EVENT_HAS_ERROR))
 		info &= BITS(31, 0);
 	return info & ~BITS(30, 12);
+}
+
+bool svm_event_is_interrupt(uint64_t event)
+{
+	return (event & (EVENT_VALID | EVENT_TYPE)) == (EVENT_VALID | EVENT_TYPE_INTR);
+}
+
+bool svm_event_fits(uint64_t event, uint64_t rflags, uint64_t interrupt_state)
+{
+	return !svm_event_is_interrupt(event) ||
+	       ((rflags & RFLAGS_IF) && !(interrupt_state & STATE_SHADOW));
 }
 
 uint64_t svm_event_pack(const struct hvm_event *e)

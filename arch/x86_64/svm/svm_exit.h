@@ -56,6 +56,15 @@ bool svm_exit_finish(const struct svm_raw *raw, const struct insn *i, const stru
  */
 uint64_t svm_exit_event(uint64_t exit_int_info);
 
+/* Whether an event, in EVENTINJ's form, is an interrupt: what IF and a shadow hold back. */
+bool svm_event_is_interrupt(uint64_t event);
+
+/*
+ * Whether a guest in this state can take the event. VMRUN does not ask: it delivers an interrupt
+ * even with IF clear (APM vol. 2, 15.20). `interrupt_state` is the VMCB's.
+ */
+bool svm_event_fits(uint64_t event, uint64_t rflags, uint64_t interrupt_state);
+
 /* EVENTINJ's form of an event, and back. */
 uint64_t svm_event_pack(const struct hvm_event *e);
 struct hvm_event svm_event_unpack(uint64_t event);

@@ -195,6 +195,24 @@ static void svm_nmi_enter(struct hvm_vcpu *v)
 	}
 }
 
+/*
+ * An event goes with this entry. An interrupt is asked once more whether it fits: nobody else
+ * would, and the guest would take it where it holds a lock.
+ *
+ * QEMU 7.2 remembers the vector of an interrupt that VMRUN injected as its CPU's next exception,
+ * until an exit from the guest makes it forget. If its main loop ends before that (its timers, its
+ * other CPUs, a full count of -icount), it delivers the vector a second time, as an exception,
+ * whatever IF says. So have an exit come at once, behind the delivery and before an instruction.
+ */
+static __attribute__((noinline)) void svm_event_enter(struct hvm_vcpu *v)
+{
+	struct svm_vcpu *s = v->svm;
+
+	ASSERT(svm_event_fits(s->event, v->regs.rflags, s->vmcb->interrupt_state));
+	if (svm_machine.delivers_twice && svm_event_is_interrupt(s->event))
+		machine_kick(machine_cpu());
+}
+
 void svm_vcpu_drop_events(struct hvm_vcpu *v)
 {
 	struct svm_vcpu *s = v->svm;
@@ -325,6 +343,8 @@ void svm_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 	}
 	if (__builtin_expect(s->nmi, 0))
 		svm_nmi_enter(v);
+	if (__builtin_expect(s->event != 0, 0))
+		svm_event_enter(v);
 	svm_translations(v, c, flush);
 	svm_to_vmcb(v, s, b);
 	if (__builtin_expect(spec_entry_actions != 0, 0))

@@ -58,6 +58,7 @@ ASSERT_STATIC(sizeof(struct svm_vcpu) <= PAGE_SIZE);
 struct svm_machine {
 	uint32_t features, nr_asids; /* CPUID 8000_000Ah */
 	unsigned phys_bits;
+	bool delivers_twice; /* QEMU's: see svm_event_enter() */
 };
 extern struct svm_machine svm_machine;
 
