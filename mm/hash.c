@@ -37,9 +37,9 @@
  * page is 256 multiplications, 7 instructions each.
  *
  * Measured (make bench-hash, docs/hash-and-index.md): 1986 instructions a page, 64 of them asking
- *for the next one; mum 2062, xxHash64's loop 3472, multilinear in one stage 5641. Over cold memory,
- *in plain reads of it (median of nine rounds): NH 1.8, mum 2.1, multilinear 2.6, xxHash64 2.6. NH
- *and mum change places from run to run; mum has no proof.
+ * for the next one; mum 2062, xxHash64's loop 3472, multilinear in one stage 5641. Over cold
+ * memory, in plain reads of it (median of nine rounds): NH 1.8, mum 2.1, multilinear 2.6,
+ * xxHash64 2.6. NH and mum change places from run to run; mum has no proof.
  *
  * A match is only ever a reason to compare: every merge compares whole pages.
  */

@@ -39,24 +39,23 @@
  * BEGUN is the mark that stands until then, and that a doubt takes away like any other.
  * The rest of a walk that was broken off is an ordinary one.
  *
- * Who doubts. A page that needs a look and has a leaf that does not say so: written by the
+ * Who doubts. A page that needs a look without being dirty in its leaf: written by the
  * hypervisor (p2m_mark_dirty), populated, broken, taken over or unprotected (cow.c),
  * come back from the balloon, harvested by somebody else (p2m_harvest), given up by a
- * merge, written while it was being placed. Whoever changes a leaf to a private frame, or
- * takes a private page out of the index, calls quiet_doubt under the same p2m lock. What
- * gives pages away (balloon, merge) need not. A level-2 entry that is replaced (split, made
- * large again) comes without a mark. A hint that the index drops by itself (mm/index.h)
- * may be anybody's: the scanner then trusts no mark for a whole pass.
+ * merge, lost from the index, refused by the policy or by the dice of a page of guest
+ * tables. Whoever changes a leaf to a private frame, or takes a private page out of the
+ * index, calls quiet_doubt under the same p2m lock. What gives pages away (balloon, merge)
+ * need not. A level-2 entry that is replaced (split, made large again, a table put in) comes
+ * without a mark. A hint that the index drops by itself (mm/index.h) belongs to anybody: the
+ * scanner then trusts no mark for a whole pass.
  *
  * A large leaf speaks for itself: its own dirty bit is for all its pages, and clearing
  * it follows the order of mm/scan.c. It needs KNOWN only, and has no "look".
  *
  * A doubt too many costs a walk. A doubt too few, or an accessed bit that some CPU did not set,
  * costs savings: a page that was written is not read again, so it is not merged, or its hint
- * stands in the index with an old fingerprint. It cannot cost correctness: a merge believes no
- * mark and no fingerprint, but protects, flushes, and compares whole pages (mm/merge.c). One
- * thing more rests on the dirty bit: that a shared entry has the fingerprint of its content
- * (invariant 5). p2m_protect looks at the bit itself, for the page and for the hint.
+ * stands in the index with an old fingerprint. It cannot cost correctness: a merge believes
+ * no mark and no fingerprint, but protects, flushes, and compares whole pages (mm/merge.c).
  * The audit checks the marks (invariant 12).
  *
  * The level above (1 GiB) has no mark: 16 GiB are 8192 entries of 8 bytes side by side, and

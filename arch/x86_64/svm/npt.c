@@ -14,7 +14,7 @@
  *
  * Bits 9 to 11 and 52 to 58 of a present entry are free for software (5.4.1); we use 52 to
  * 55, and 9 and 10. A soft entry has P clear and its state in the same four bits,
- *so all of its address bits are zero.
+ * so all of its address bits are zero.
  */
 #include "arch/x86_64/svm/svm.h"
 #include "mm/pte_format.h"
