@@ -45,8 +45,11 @@ static struct p2m_slot p2m_descend(struct space *s, gfn_t gfn)
 
 struct p2m_slot p2m_find(struct space *s, gfn_t gfn)
 {
-	struct p2m_slot p = p2m_descend(s, gfn);
+	struct p2m_slot p;
 
+	if (!mfn_valid(s->root)) /* the last of a dying space */
+		return (struct p2m_slot){NULL, mm.format->levels};
+	p = p2m_descend(s, gfn);
 	if (p.level > 1 && mm.format->kind(p2m_entry_get(p.entry), p.level) != PTE_LEAF)
 		p.entry = NULL;
 	return p;

@@ -137,6 +137,7 @@ bool p2m_tables_free(struct space *s, uint64_t budget)
 		if (!in) {
 			p2m_table_release(s, s->root, false);
 			s->root = MFN_NONE;
+			s->end = 0;
 			p2m_pool_drain(s);
 			return true;
 		}

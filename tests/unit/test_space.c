@@ -127,6 +127,35 @@ static void dying_space_gives_nothing(void **state)
 	frame_free(m, 0);
 }
 
+/* Tables and root go before the space leaves the list: a scan that still knows it finds nothing. */
+static void space_without_root(void **state)
+{
+	struct space s;
+	struct p2m_slot found;
+	uint64_t *over;
+	bool gone = false;
+
+	(void)state;
+	make_space(&s, 2, 100);
+	guest_puts(&s, PAGE(3), 1);
+	guest_leave_all();
+	memset(env_frame(MFN_NONE), 0xff, PAGE_SIZE); /* whatever a machine has in its frame 0 */
+	lock_take(&mm.scan_lock, LOCK_SCAN);          /* so that it stays in the list */
+	for (unsigned i = 0; i < 100 && mfn_valid(s.root); i++)
+		gone = space_destroy_step(&s, 1);
+	lock_drop(&mm.scan_lock, LOCK_SCAN);
+	assert_false(gone || mfn_valid(s.root));
+	p2m_lock(&s);
+	found = p2m_find(&s, GFN(3));
+	over = p2m_find_over(&s, GFN(3));
+	p2m_unlock(&s);
+	assert_null(found.entry);
+	assert_null(over);
+	assert_int_equal(p2m_lookup(&s, GFN(3)).mfn.n, 0);
+	assert_true(p2m_next(&s, GFN(0)).n == GFN_LIMIT);
+	destroy_space(&s);
+}
+
 /* The scan lock keeps a space in the list: the last slice waits for it. */
 static void scan_lock_keeps_spaces(void **state)
 {
@@ -358,6 +387,7 @@ int main(void)
 	    T(create_fails_at_every_step),
 	    T(destroy_in_slices),
 	    T(dying_space_gives_nothing),
+	    T(space_without_root),
 	    T(scan_lock_keeps_spaces),
 	    T(high_memory),
 	    T(tables_for_ram),
