@@ -74,7 +74,7 @@ CASES = LINUX + [
     Case("tlb, 1 CPU", "tlb-one.cfg", smp=1),
     Case("tlb, 2 CPUs", "tlb.cfg"),
     Case("tlb notices that a merge lacks its second flush", "tlb.cfg", options={"elf": str(BUILD / "no-second-flush.elf")},
-         outcomes=lambda machine: {"tlb": "fails: no look found bytes of another page"}),
+         outcomes=lambda machine: {"tlb": "fails: no look found bytes of another page"}, tries=5),
     *with_cpus("idle", "idle.cfg", options=COUNTED, script=["sleep 500", "shutdown idle", *END]),
     *with_cpus("spin", "spin.cfg"),
     Case("two vCPUs work at the same time", "busy-smp.cfg", script=["sleep 500"], check=both_cpus),

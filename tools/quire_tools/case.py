@@ -27,6 +27,7 @@ class Case:
     outcomes: object = None      # f(machine name) -> {guest name: what it must come to}; tests/boot/hostile.tsv
     refused: str | None = None   # words of the sentence with which guests are refused
     heard: list = field(default_factory=list)         # words that must be in some line
+    tries: int = 1               # runs of which one must pass: a test of a test, which has to meet a race
     group: str = ""              # run only when it is asked for (tools/boot-tests --group)
     check: object = None         # f(session) -> list of troubles; runs before power-off
     options: dict = field(default_factory=dict)       # more of tools/run's options
@@ -42,6 +43,14 @@ def machine_options(case, machine):
 
 def run_case(case, machine_name):
     """Returns (troubles, notes): no trouble means passed."""
+    for _ in range(case.tries):
+        trouble, notes = run_once(case, machine_name)
+        if not trouble:
+            break
+    return trouble, notes
+
+
+def run_once(case, machine_name):
     machine = Machine(machine_options(case, machine_name))
     notes = []
     session = None
