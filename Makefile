@@ -162,7 +162,7 @@ $(TESTS): $(B)/tests/%: $(B)/native/tests/%.o $(B)/native/libquire.a
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(B)/native/libquire.a $(NATIVE_LDFLAGS)
 
 .PHONY: unit
-unit: $(TESTS) $(B)/bench/bench-quire
+unit: $(TESTS) $(B)/bench/bench-quire $(B)/bench/count.so
 	tools/ktap $(TESTS) $(wildcard tests/tools/*.py)
 
 # The model test with fresh seeds, for an hour or as long as one likes.
@@ -287,8 +287,14 @@ bench-ksm: $(BENCHES)
 	@test -f $(B)/images/manifest.json || $(MAKE) --no-print-directory images
 	tools/bench-ksm
 
+# Counts a whole machine's instructions, in QEMU.
+$(B)/bench/count.so: tests/bench/count_plugin.c
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(COMMON) -O2 -shared -fPIC -o $@ $<
+
 # ---- the rest is in tools/: each prints KTAP ------------------------------
-.PHONY: boot-svm boot-vtx lint test bench bench-machine bench-hash bench-ksm
+.PHONY: boot-svm boot-vtx lint test bench bench-machine bench-linux bench-hash bench-ksm
 # The second compiler must build it too; a boot test starts what it built.
 .PHONY: clang
 clang:
@@ -307,9 +313,11 @@ lint: $(B)/quire.elf
 	tools/lint $(B)/quire.elf
 test: all
 	tools/test-all
-bench: bench-machine bench-hash bench-ksm
+bench: bench-machine bench-linux bench-hash bench-ksm
 bench-machine: all
 	tools/bench-machine
+bench-linux: all linux $(B)/bench/count.so
+	tools/bench-linux
 
 .PHONY: format clean help
 format:
@@ -329,7 +337,7 @@ help:
 	@echo 'make model-long   the model test with fresh seeds, for MODEL_SECONDS=$(MODEL_SECONDS) seconds'
 	@echo 'make mutants      the core broken in some hundred ways; each must fail a test (ONLY=NAME, FILES=mm/merge.c)'
 	@echo 'make coverage     lines and branches of mm/ that the native tests reach, and which they do not'
-	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-hash'
+	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-linux, bench-hash'
 	@echo 'make bench-ksm    the memory core and Linux KSM on the same memory, RUNS=5 times; needs root for KSM'
 	@echo 'make format       clang-format over the sources'
 	@echo 'make clean        remove $(B)/'

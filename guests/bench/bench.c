@@ -9,6 +9,7 @@
  *
  *	hypercall_empty	xen_version, which does nothing, by the hypercall page
  *	cpuid		one CPUID
+ *	(trips.c)	events and timers, there and back
  *	populate	the first write to an untouched page, zeroing included
  *	zero_break	the first write to a page of which only zeroes were read
  *	cow_break	a write to a merged page, the copy included
@@ -18,11 +19,14 @@
  * sleeps until hypercall 50's event (a new memory target): whoever measures
  * lets the scanner merge them meanwhile. Without, it waits wait= ms (2000).
  *
- * With `sets` it measures nothing itself: it fills memory for the scanner (sets.h).
+ * With `sets` it measures nothing itself: it fills memory for the scanner (sets.h). With
+ * `echo` it answers the events of the domain peer=ID, which has peer=ITS ID.
  *
- * Options: settle  wait=MS  sets  pages=N
+ * Options: settle  wait=MS  sets  pages=N  echo  peer=ID
  */
+#include "guests/bench/samples.h"
 #include "guests/bench/sets.h"
+#include "guests/bench/trips.h"
 #include "guests/lib/ballooning.h"
 #include "guests/lib/clock.h"
 #include "guests/lib/control.h"
@@ -33,45 +37,10 @@
 #include "guests/lib/pattern.h"
 #include "guests/lib/tap.h"
 
-#define RUNS         256u
+#define RUNS         SAMPLES
 #define BALLOON_RUNS 8u
 
-static uint64_t samples[RUNS], empty;
 static uint8_t *merged;
-
-static void sort(uint64_t *v, unsigned n)
-{
-	for (unsigned i = 1; i < n; i++) {
-		uint64_t x = v[i];
-		unsigned k = i;
-
-		for (; k > 0 && v[k - 1] > x; k--)
-			v[k] = v[k - 1];
-		v[k] = x;
-	}
-}
-
-/* Each sample was `each` operations. */
-static void report(const char *name, unsigned n, uint64_t each)
-{
-	for (unsigned i = 0; i < n; i++)
-		samples[i] = (samples[i] > empty ? samples[i] - empty : 0) / each;
-	sort(samples, n);
-	tap_diag("bench name=%s value=%lu min=%lu max=%lu runs=%u", name, samples[n / 2],
-	         samples[0], samples[n - 1], n);
-	tap_ok(samples[n / 2] > 0, "%s was measured", name);
-}
-
-static void measure_empty(void)
-{
-	empty = UINT64_MAX;
-	for (unsigned i = 0; i < RUNS; i++) {
-		uint64_t t = rdtsc();
-
-		t = rdtsc() - t;
-		empty = t < empty ? t : empty;
-	}
-}
 
 static void measure_hypercall(void)
 {
@@ -79,9 +48,9 @@ static void measure_hypercall(void)
 		uint64_t t = rdtsc();
 
 		hypercall_version(XENVER_version, 0);
-		samples[i] = rdtsc() - t;
+		sample_take(i, rdtsc() - t);
 	}
-	report("hypercall_empty", RUNS, 1);
+	sample_report("hypercall_empty", RUNS, 1);
 }
 
 static void measure_cpuid(void)
@@ -92,9 +61,9 @@ static void measure_cpuid(void)
 		uint64_t t = rdtsc();
 
 		cpuid(1, 0, r);
-		samples[i] = rdtsc() - t;
+		sample_take(i, rdtsc() - t);
 	}
-	report("cpuid", RUNS, 1);
+	sample_report("cpuid", RUNS, 1);
 }
 
 /* One write into each of RUNS pages. Each must have been a memory exit, or the figure
@@ -108,12 +77,12 @@ static void measure_writes(const char *name, uint8_t *pages)
 		uint64_t t = rdtsc();
 
 		*word = 1;
-		samples[i] = rdtsc() - t;
+		sample_take(i, rdtsc() - t);
 	}
 	faults = control_exits().memory_exits - before;
 	if (!tap_ok(faults >= RUNS - RUNS / 16, "%s: %lu of %u writes faulted", name, faults, RUNS))
 		return;
-	report(name, RUNS, 1);
+	sample_report(name, RUNS, 1);
 }
 
 static void measure_zero_break(void)
@@ -129,7 +98,7 @@ static void measure_zero_break(void)
 
 static void measure_balloon(void)
 {
-	static uint64_t in[BALLOON_RUNS];
+	uint64_t in[BALLOON_RUNS];
 	uint8_t *area = memory_take(BALLOON_BATCH);
 	uint64_t gfns[BALLOON_BATCH];
 	long done = 0;
@@ -143,15 +112,16 @@ static void measure_balloon(void)
 			pattern_fill(area + i * PAGE_SIZE, r * BALLOON_BATCH + i + 1);
 		t = rdtsc();
 		done += balloon_out(gfns, BALLOON_BATCH, 0);
-		samples[r] = rdtsc() - t;
+		sample_take(r, rdtsc() - t);
 		t = rdtsc();
 		done += balloon_in(gfns, BALLOON_BATCH, 0);
 		in[r] = rdtsc() - t;
 	}
 	tap_is(done, 2 * BALLOON_RUNS * BALLOON_BATCH, "every page went out and came in");
-	report("balloon_out", BALLOON_RUNS, BALLOON_BATCH);
-	memcpy(samples, in, sizeof(in));
-	report("balloon_in", BALLOON_RUNS, BALLOON_BATCH);
+	sample_report("balloon_out", BALLOON_RUNS, BALLOON_BATCH);
+	for (unsigned r = 0; r < BALLOON_RUNS; r++)
+		sample_take(r, in[r]);
+	sample_report("balloon_in", BALLOON_RUNS, BALLOON_BATCH);
 }
 
 /* One more than measured: the last reference to a merged frame is taken over, not copied. */
@@ -185,10 +155,15 @@ void guest_main(void)
 		sets_run();
 		return;
 	}
+	if (option_flag("echo")) {
+		trips_echo((unsigned)option_u64("peer", 0));
+		return;
+	}
 	prepare_merged();
-	measure_empty();
+	sample_init();
 	measure_hypercall();
 	measure_cpuid();
+	trips_run((unsigned)option_u64("peer", 0));
 	measure_writes("populate", memory_take(RUNS));
 	measure_zero_break();
 	await_merging();

@@ -10,6 +10,7 @@ bad()
 # True as long as another round is wanted; says that the last one was well.
 next_round()
 {
+	/lib/guest/mark round
 	[ "$round" = 0 ] || echo "linux: work $work round $round ok${said:+: $said}"
 	[ "$rounds" != 0 ] && [ "$round" -ge "$rounds" ] && return 1
 	[ "$round" = 0 ] || sleep "$pace"

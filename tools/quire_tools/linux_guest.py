@@ -128,7 +128,17 @@ def unpack_all(apt, names, tree):
     return {name: version for name, (version, _) in sorted(found.items())}
 
 
-def put_ours(tree):
+def make_mark(scratch):
+    """The program `mark`, the only one that we compile ourselves."""
+    path = scratch / "mark"
+    done = subprocess.run(["gcc", "-nostdlib", "-static", "-s", "-Wl,--build-id=none", "-o", path, SOURCE / "mark.S"],
+                          stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise PackageError(f"mark.S: {done.stderr.strip()}")
+    return path
+
+
+def put_ours(tree, mark):
     """guests/linux into the tree."""
     guest = tree / "lib/guest"
     shutil.copytree(SOURCE / "works", guest / "works")
@@ -136,6 +146,7 @@ def put_ours(tree):
         shutil.copy(SOURCE / name, guest / name)
     shutil.copy(SOURCE / "run-work", guest / "work")
     shutil.copy(SOURCE / "init", tree / "init")
+    shutil.copy(mark, guest / "mark")
     for name in ("etc", "var", "dev", "root", "tmp", "mnt", "proc", "sys", "run", "sbin", "usr/bin", "usr/sbin"):
         (tree / name).mkdir(parents=True, exist_ok=True)
     if not (tree / "etc/passwd").exists():
@@ -168,7 +179,7 @@ def make_archive(tree, path):
 def make_memory(apt, wanted, modules, out, scratch):
     """Both initramfs archives."""
     say(f"userland: {' '.join(wanted.memory)}")
-    tree = scratch / "memory"
+    tree, mark = scratch / "memory", make_mark(scratch)
     packages = unpack_all(apt, wanted.memory, tree)
     prune(tree)
     small = scratch / "small"
@@ -177,7 +188,7 @@ def make_memory(apt, wanted, modules, out, scratch):
             (small / "bin").mkdir(parents=True)
             (small / "lib").mkdir()
             shutil.copy(tree / "bin/busybox", small / "bin/busybox")
-        put_ours(folder)
+        put_ours(folder, mark)
         shutil.copytree(modules, folder / "modules")
     (small / "lib/guest/works/web").unlink()
     (small / "lib/guest/works/python").unlink()
@@ -192,7 +203,7 @@ def make_disk(apt, wanted, out, scratch):
     say(f"disk: {' '.join(wanted.memory + wanted.disk)}")
     tree = scratch / "disk"
     packages = unpack_all(apt, wanted.memory + wanted.disk, tree)
-    put_ours(tree)
+    put_ours(tree, make_mark(scratch))
     used = int(subprocess.run(["du", "-sk", tree], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[0])
     temporary = out / "disk.ext4.new"
     temporary.unlink(missing_ok=True)
@@ -207,7 +218,7 @@ def make_disk(apt, wanted, out, scratch):
 
 # ---- the whole ----
 
-PROGRAMS = {"zstd": "zstd", "tar": "tar", "du": "coreutils", "mke2fs": "e2fsprogs"}
+PROGRAMS = {"gcc": "gcc", "zstd": "zstd", "tar": "tar", "du": "coreutils", "mke2fs": "e2fsprogs"}
 
 
 def prepare(out, archives):
