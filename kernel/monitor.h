@@ -88,6 +88,15 @@ bool monitor_audit(struct run *r);
 bool monitor_map(struct run *r);
 bool monitor_settle(struct run *r);
 bool monitor_scan(struct run *r);
+/* For monitor_core.c. Take all figures, with every other CPU stopped; then print them as JSON. */
+void monitor_instant(void *unused);
+void monitor_sharing_total_json(void);
+void monitor_sharing_json(const struct domain *d);
+/* A slice of the map lines of [gfn, end); returns where the next begins, >= end at the end. */
+uint64_t monitor_map_slice(struct domain *d, uint64_t gfn, uint64_t end);
+
+/* monitor_core.c */
+bool monitor_dump_core(struct run *r);
 
 /* monitor_machine.c */
 bool monitor_info(struct run *r);

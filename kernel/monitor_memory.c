@@ -15,6 +15,7 @@ static struct {
 	uint64_t part[MAX_DOMAINS]; /* 1/2^32 pages */
 	bool used[MAX_DOMAINS];
 	uint64_t parts; /* their sum */
+	uint64_t ns;    /* when */
 } instant;
 
 static void take_domain(struct domain *d, void *arg)
@@ -28,10 +29,11 @@ static void take_domain(struct domain *d, void *arg)
 	instant.parts += instant.part[d->id];
 }
 
-static void take_instant(void *arg)
+void monitor_instant(void *arg)
 {
 	(void)arg;
 	memset(&instant, 0, sizeof(instant));
+	instant.ns = machine_ns();
 	instant.mm = mm_stats();
 	instant.split = share_split();
 	domain_each(take_domain, NULL);
@@ -81,20 +83,25 @@ static unsigned figures(struct figure f[FIGURES])
 	return ARRAY_SIZE(all);
 }
 
-static void sharing_total(bool as_json)
+void monitor_sharing_total_json(void)
 {
 	struct figure f[FIGURES];
 	unsigned n = figures(f);
 	struct json j;
 
-	if (as_json) {
-		json_begin(&j);
-		for (unsigned i = 0; i < n; i++)
-			json_number(&j, f[i].name, f[i].value);
-		json_bool(&j, "scan", sched_scan_on());
-		monitor_json(&j);
-		return;
-	}
+	json_begin(&j);
+	json_number(&j, "time_ns", instant.ns);
+	for (unsigned i = 0; i < n; i++)
+		json_number(&j, f[i].name, f[i].value);
+	json_bool(&j, "scan", sched_scan_on());
+	monitor_json(&j);
+}
+
+static void sharing_total(void)
+{
+	struct figure f[FIGURES];
+	unsigned n = figures(f);
+
 	for (unsigned i = 0; i + 1 < n; i += 2)
 		log_print("%-20s %12lu   %-20s %12lu\n", f[i].name, f[i].value, f[i + 1].name,
 		          f[i + 1].value);
@@ -104,7 +111,7 @@ static void sharing_total(bool as_json)
 	    instant.split.inter, sched_scan_on() ? "on" : "off");
 }
 
-static void sharing_json(const struct domain *d)
+void monitor_sharing_json(const struct domain *d)
 {
 	const struct space_stats *s = &instant.domain[d->id];
 	uint64_t part = instant.part[d->id];
@@ -150,8 +157,11 @@ static void sharing_line(const struct domain *d)
 bool monitor_sharing(struct run *r)
 {
 	if (r->calls == 0) {
-		sched_stopped(take_instant, NULL);
-		sharing_total(r->json);
+		sched_stopped(monitor_instant, NULL);
+		if (r->json)
+			monitor_sharing_total_json();
+		else
+			sharing_total();
 		if (!r->json)
 			log_print("%-20s %4s %5s %8s %8s %10s %7s %7s %9s %8s %8s\n", "Name", "ID",
 			          "Group", "Own", "Shared", "Its part", "Zero", "Ones", "Untouched",
@@ -166,7 +176,7 @@ bool monitor_sharing(struct run *r)
 		if (!instant.used[d->id])
 			continue;
 		if (r->json)
-			sharing_json(d);
+			monitor_sharing_json(d);
 		else
 			sharing_line(d);
 	}
@@ -270,8 +280,7 @@ static void map_print(struct map_line *l, const struct stretch *s)
 	l->length += n;
 }
 
-/* One slice; returns where the next begins, GFN_LIMIT at the end. */
-static uint64_t map_slice(struct domain *d, uint64_t gfn)
+uint64_t monitor_map_slice(struct domain *d, uint64_t gfn, uint64_t end)
 {
 	struct stretch s = {.count = 0};
 	struct map_line l = {.id = d->id};
@@ -281,7 +290,7 @@ static uint64_t map_slice(struct domain *d, uint64_t gfn)
 		struct p2m_view v;
 
 		gfn = p2m_next(&d->space, GFN(gfn)).n;
-		if (gfn >= GFN_LIMIT)
+		if (gfn >= end)
 			break;
 		v = p2m_lookup(&d->space, GFN(gfn));
 		if (goes_on(&s, gfn, &v)) {
@@ -306,7 +315,7 @@ bool monitor_map(struct run *r)
 	if (!d)
 		return r->calls ? monitor_fail(r, "the domain is gone") : true;
 	r->at[1] = d->id;
-	r->at[0] = map_slice(d, r->at[0]);
+	r->at[0] = monitor_map_slice(d, r->at[0], GFN_LIMIT);
 	return r->at[0] >= GFN_LIMIT;
 }
 

@@ -9,9 +9,10 @@
  *
  * Before the first check the guest prints what the sharing oracle must find
  * for this run of pages alone:
- *	# truth gfn=FIRST pages=N distinct=D zero=Z ones=O common=C self=S unique=U
+ *	# truth gfn=FIRST pages=N distinct=D zero=Z ones=O common=C self=S unique=U seed=N mix=N
  * pages = distinct contents would be saved down to: D counts contents (zero
- * and ones among them when present), the others count pages.
+ * and ones among them when present), the others count pages. From seed and mix follows each byte
+ * (tools/quire_tools/fill_pattern.py).
  *
  * Options: seed=N|auto (the domain's number; default 1)  pages=N  rounds=N (2)
  *	pause=MS between rounds (0)  mix=N: of 16 pages, N repeat (8)
@@ -86,9 +87,9 @@ static void print_truth(void)
 	for (unsigned k = 0; k < COMMON_CONTENTS; k++)
 		distinct += common[k];
 	tap_diag("truth gfn=%lu pages=%lu distinct=%lu zero=%lu ones=%lu common=%lu self=%lu "
-	         "unique=%lu",
+	         "unique=%lu seed=%lu mix=%lu",
 	         (uint64_t)area / PAGE_SIZE, pages, distinct, count[ZERO], count[ONES],
-	         count[COMMON], count[SELF], count[UNIQUE]);
+	         count[COMMON], count[SELF], count[UNIQUE], seed, mix);
 }
 
 static bool check_all(const char *when)

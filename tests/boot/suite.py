@@ -2,7 +2,8 @@
 """The boot tests: each is one start of one machine. See tools/quire_tools/case.py for the fields."""
 import json
 
-from quire_tools.case import Case, against_oracle, outcomes_table
+from quire_tools.case import Case, outcomes_table
+from quire_tools.core_check import against_oracle, one_of_several
 from quire_tools.fairness import both_cpus, fair
 from quire_tools.linux_guests import life, shares_as_the_oracle, shell_answers
 from quire_tools.machine import BUILD, TOP
@@ -91,6 +92,8 @@ CASES = LINUX + [
     Case("sharing equals the oracle", "oracle.cfg", options=COUNTED, script=["sleep 1500"], check=against_oracle),
     Case("sharing equals the oracle, no dirty flags", "oracle.cfg", machines=BOCHS,
          cpu={"bochs": "corei7_sandy_bridge_2600k"}, script=["sleep 1500"], check=against_oracle),
+
+    Case("one guest dumped while others run", "core.cfg", options=COUNTED, script=["sleep 1500"], check=one_of_several),
 
     *with_cpus("hostile", "hostile.cfg"),
     # Each end is a dump of some 200 lines, and a serial line's time passes sooner on a slow CPU.

@@ -85,7 +85,13 @@ void env_panic(const char *fmt, ...)
 	abort();
 }
 
-static const struct hvm_ops back_end = {.name = "none such"};
+static void get_state(struct hvm_vcpu *v, struct guest_state *s)
+{
+	(void)v;
+	*s = (struct guest_state){.cr0 = 0x80000011, .cr3 = 0x5000};
+}
+
+static const struct hvm_ops back_end = {.name = "none such", .vcpu_get_state = get_state};
 const struct hvm_ops *hvm = &back_end;
 
 /* ---- domains ---- */
@@ -130,6 +136,17 @@ static struct domain *new_domain(unsigned id, const char *name)
 	d->config.maxmem_mib = 128;
 	d->control_port = 5;
 	return d;
+}
+
+static struct vcpu *new_vcpu(struct domain *d)
+{
+	static struct vcpu v;
+
+	memset(&v, 0, sizeof(v));
+	v.domain = d;
+	v.initialised = true;
+	v.hv.regs.rip = 0x1234;
+	return &v;
 }
 
 struct domain *domain_create(const struct domain_config *c, char *why, size_t why_bytes)

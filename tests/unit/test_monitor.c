@@ -287,6 +287,70 @@ static void the_map(void **state)
 	             "@quire done status=0 command=map\n");
 }
 
+/* All are held at one instant and stay held until a key; then each is as it was before. */
+static void dump_core_of_all(void **state)
+{
+	(void)state;
+	domains[2].paused = true;
+	domains[1].nr_vcpus = 1;
+	domains[1].vcpus[0] = new_vcpu(&domains[1]);
+	type("dump-core all\r");
+	assert_heard("@quire core version=1 time_ns=");
+	assert_heard(" domains=2\n{\"schema\":1,\"time_ns\":");
+	assert_heard("@quire core-domain domain=1 name=web group=0 vcpus=1 memory_pages=16384 ");
+	assert_heard("@quire core-vcpu domain=1 vcpu=0 rip=1234 ");
+	assert_heard("@quire core-control domain=1 vcpu=0 cr0=80000011 ");
+	assert_heard("@quire map domain=1 10+3=510:private ");
+	assert_heard("@quire map domain=2 10+3=510:private ");
+	assert_heard("@quire core held\n");
+	assert_not_heard("@quire done");
+	assert_true(domains[1].paused && domains[2].paused && !scan_is_on);
+	type(" ");
+	assert_heard("@quire core end held_ns=");
+	assert_heard("@quire done status=0 command=dump-core\n");
+	assert_false(domains[1].paused);
+	assert_true(domains[2].paused && scan_is_on);
+	domains[1].nr_vcpus = 0;
+}
+
+/* A part of one; the others run on. What is typed too early does not end it, Ctrl-C does. */
+static void dump_core_of_one(void **state)
+{
+	(void)state;
+	scan_is_on = false;
+	typing = "dump-core db 18 238\r";
+	heard_bytes = 0;
+	turns(2);
+	typing = "x";
+	turns(20);
+	assert_heard("@quire core held\n");
+	assert_heard("@quire map domain=2 12+1=512:private 13+1=700:private ");
+	assert_not_heard("100+1");
+	assert_not_heard("domain=1");
+	assert_false(domains[1].paused);
+	assert_true(domains[2].paused);
+	type("\x03");
+	assert_heard("@quire done status=130 command=dump-core\n");
+	assert_false(domains[2].paused);
+	assert_false(scan_is_on);
+}
+
+static void dump_core_refuses(void **state)
+{
+	(void)state;
+	type("dump-core nobody\r");
+	assert_heard("there is no domain `nobody`; there are web (1), db (2)");
+	type("dump-core web 0x10 5\r");
+	assert_heard("dump-core: the first guest frame must be a number, not `0x10`");
+	domains[1].dying = true;
+	type("dump-core web\r");
+	assert_heard("dump-core: web is being destroyed: its memory goes");
+	memset(domains, 0, sizeof(domains));
+	type("dump-core all\r");
+	assert_heard("dump-core: there is no domain\n@quire done status=1");
+	assert_true(scan_is_on);
+}
+
 static void the_audit(void **state)
 {
 	(void)state;
@@ -427,6 +491,9 @@ int main(void)
 	    cmocka_unit_test_setup(keys_while_a_command_runs, fresh),
 	    cmocka_unit_test_setup(console_of_one_guest, fresh),
 	    cmocka_unit_test_setup(the_map, fresh),
+	    cmocka_unit_test_setup(dump_core_of_all, fresh),
+	    cmocka_unit_test_setup(dump_core_of_one, fresh),
+	    cmocka_unit_test_setup(dump_core_refuses, fresh),
 	    cmocka_unit_test_setup(the_audit, fresh),
 	    cmocka_unit_test_setup(tables_as_json, fresh),
 	    cmocka_unit_test_setup(why_it_left_guest_mode, fresh),

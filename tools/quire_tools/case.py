@@ -6,9 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from .machine import BUILD, TOP, Machine, MachineError
-from .oracle_check import compare
 from .session import Ended, Session, Timeout
-from .snapshot import snapshot
 
 BOTH = ("qemu", "bochs")
 
@@ -135,34 +133,3 @@ def outcomes_table(path):
     """tests/boot/hostile.tsv -> f(machine) -> {attack: outcome}"""
     rows = [line.split("\t") for line in (TOP / path).read_text().splitlines() if line and not line.startswith("#")]
     return lambda machine: {row[0]: row[1 if machine == "qemu" else 2] for row in rows}
-
-
-# ---- checks that a case may name
-
-def against_oracle(session, notes):
-    """With everything paused and settled, the monitor's figures equal the oracle's, and the oracle's those of `fill`."""
-    guests = list(session.heard.guests.values())
-    with snapshot(session, list(dict.fromkeys(g.name for g in guests))) as (seen, dump):
-        trouble = seen.troubles + compare(seen, notes) + [t for g in guests for t in known_truth(seen, dump, g)]
-    for guest in guests:
-        session.command(f"shutdown {guest.name}")
-    for line in ("wait all 60", "audit"):
-        status, _ = session.command(line)
-        trouble += [f"after the snapshot: `{line}` ended with status {status}"] if status else []
-    return trouble
-
-
-TRUTH = re.compile(r"^# truth gfn=(\d+) pages=(\d+) distinct=(\d+) zero=(\d+) ones=(\d+)")
-
-
-def known_truth(seen, dump, guest):
-    """`fill` knows what it wrote: a test of the oracle itself."""
-    said = next((found for line in guest.lines if (found := TRUTH.match(line))), None)
-    if said is None:
-        return [f"{guest.name}: said nothing of what it wrote"]
-    gfn, pages, distinct, zero, ones = map(int, said.groups())
-    t = seen.part(dump, guest.ident, gfn, pages)
-    counted = (t.pages, t.distinct + (t.zero > 0) + (t.ones > 0), t.zero, t.ones)
-    if counted != (pages, distinct, zero, ones):
-        return [f"{guest.name}: wrote {(pages, distinct, zero, ones)} (pages, distinct, zero, ones), the oracle counts {counted}"]
-    return []

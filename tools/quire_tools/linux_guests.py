@@ -108,7 +108,7 @@ class Watch:
 def shares_as_the_oracle(names):
     """With all of them stopped and settled, the monitor's figures equal the oracle's, which knows only their memory."""
     def check(session, notes):
-        with snapshot(session, names) as (seen, _):
+        with snapshot(session, names) as seen:
             return seen.troubles + compare(seen, notes)
     return check
 

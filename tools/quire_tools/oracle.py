@@ -16,11 +16,16 @@ PAGE = 4096
 ZERO, ONES = bytes(PAGE), b"\xff" * PAGE
 # What the monitor's map calls memory that holds a guest's bytes.
 HOLDS = {"private", "shared", "zero", "ones"}
+# Of these each guest frame has a machine frame to itself in the map.
+FRAMES = {"private", "shared", "foreign"}
 
 
 @dataclass
 class Run:
-    """Consecutive guest frames in consecutive machine frames (or all in one constant frame)."""
+    """Consecutive guest frames in consecutive machine frames, unless the kind has no frames of its own.
+
+    In a core file `mfn` is the number of the page in that file.
+    """
     domain: int
     gfn: int
     count: int
@@ -32,7 +37,7 @@ class Run:
     def cut(self, first, pages):
         """The part of it that lies in these guest frames; may be empty."""
         begin, end = max(self.gfn, first), min(self.gfn + self.count, first + pages)
-        shift = begin - self.gfn if self.kind not in ("zero", "ones") else 0
+        shift = begin - self.gfn if self.kind in FRAMES else 0
         return replace(self, gfn=begin, count=max(0, end - begin), mfn=self.mfn + shift)
 
 
@@ -108,17 +113,14 @@ def runs_of(tags):
 
 
 def pages_of(run):
-    step = 0 if run.kind in ("zero", "ones") else 1
+    step = 1 if run.kind in FRAMES else 0
     for i in range(run.count):
         yield run.gfn + i, run.mfn + i * step
 
 
-def truth(dump, runs, group_of):
-    """dump: an open binary file; group_of: domain id -> anything that is equal for one share group."""
-    def read(mfn):
-        dump.seek(mfn * PAGE)
-        return dump.read(PAGE)
-
+def truth(read, runs, group_of):
+    """read(n): the bytes of a page of `runs`; group_of: domain id -> anything that is equal for one share group."""
+    constant = {"zero": ZERO, "ones": ONES}
     tally = Tally(read)
     pinned = guest_tables = 0
     for run in runs:
@@ -128,6 +130,6 @@ def truth(dump, runs, group_of):
             pinned += run.count if run.pinned else 0
             guest_tables += 0 if run.pinned else run.count
             continue
-        for _, mfn in pages_of(run):
-            tally.add(run.domain, read(mfn), mfn, group_of(run.domain))
+        for _, n in pages_of(run):
+            tally.add(run.domain, constant.get(run.kind) or read(n), n, group_of(run.domain))
     return replace(tally.truth(), pinned=pinned, guest_tables=guest_tables)

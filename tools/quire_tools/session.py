@@ -96,6 +96,11 @@ class Session:
 
     def command(self, line):
         """Type one line; returns (status, lines printed meanwhile)."""
+        seen, first = self.enter(line)
+        return self.ended(line, seen), self.heard.lines[first:]
+
+    def enter(self, line):
+        """Type one line and do not wait for its end; returns how many commands had ended and how many lines been printed."""
         self.await_ready()
         seen, first = self.heard.dones, len(self.heard.lines)
         # The receive buffer has 16 bytes and is polled: each few bytes are seen before the next are sent.
@@ -103,9 +108,12 @@ class Session:
             os.write(self.machine.fd, line[start:start + 8].encode())
             self.await_echo(line[:start + 8])
         os.write(self.machine.fd, b"\r")
+        return seen, first
+
+    def ended(self, line, seen):
+        """Wait for the end of what was entered; returns its status."""
         self.until(lambda: self.heard.dones > seen, f"the end of `{line}`")
-        status = int(self.heard.tag("done").get("status", "1"))
-        return status, self.heard.lines[first:]
+        return int(self.heard.tag("done").get("status", "1"))
 
 
 def explain(text):

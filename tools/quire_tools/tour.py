@@ -107,7 +107,7 @@ class Tour:
         """Everything stands still; every page of every guest is compared with every other, outside of the machine."""
         self.check_key()
         self.session.echo = None
-        with snapshot(self.session, [d["name"] for d in self.domains()]) as (seen, _):
+        with snapshot(self.session, [d["name"] for d in self.domains()]) as seen:
             t = seen.truth
         self.say(f"  an oracle outside, from a snapshot of all memory: {t.saved} pages could be saved"
                  f" ({t.zero + t.ones} constant, {t.self_saved} within a guest, {t.inter_saved} between guests)")
