@@ -5,14 +5,29 @@
 
 #include "mm/leaf/types.h"
 
-/* The first stage: 128 bits, under the secret of this boot. The same for all groups. */
+/* The first stage: twice 128 bits, low word first, under the secret of this boot. The same for
+ * all groups. */
 struct hash_sum {
-	uint64_t lo, hi;
+	uint64_t word[4];
 };
 
-/* The keys of the second stage for one share group. */
+static inline bool hash_sum_equal(struct hash_sum a, struct hash_sum b)
+{
+	return !((a.word[0] ^ b.word[0]) | (a.word[1] ^ b.word[1]) | (a.word[2] ^ b.word[2]) |
+	         (a.word[3] ^ b.word[3]));
+}
+
+/* For tests and statistics: one number for what was hashed. */
+static inline uint64_t hash_sum_fold(struct hash_sum a)
+{
+	return (a.word[0] ^ a.word[1]) + 3 * (a.word[2] ^ a.word[3]);
+}
+
+/* The keys of the second stage for one share group: one to begin with, and one for every
+ * 32 bits of the sum. */
+#define HASH_GROUP_KEYS 9u
 struct hash_group {
-	uint64_t key[5];
+	uint64_t key[HASH_GROUP_KEYS];
 };
 
 /* Draw the secret. Called once, by mm_init, before any other call. */

@@ -144,7 +144,7 @@ static const struct index_match *scan_choose(const struct index_found *found,
 			continue;
 		sum = hash_page(env_frame(found->match[i].mfn));
 		counter_add(&mm.count.pages_compared, 1);
-		if (sum.lo == p->sum.lo && sum.hi == p->sum.hi)
+		if (hash_sum_equal(sum, p->sum))
 			return &found->match[i];
 	}
 	return NULL;

@@ -91,7 +91,7 @@ static uint64_t ours(const uint64_t *m, const void *next, const void *then)
 
 	env_prefetch_page(then);
 	s = hash_page_ahead(m, next);
-	return s.lo ^ s.hi;
+	return hash_sum_fold(s);
 }
 
 /* CRC32C of three parts at once: the instruction takes three cycles, and one can begin in each. */

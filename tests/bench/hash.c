@@ -92,7 +92,7 @@ static uint64_t nh(const uint64_t *m)
 {
 	struct hash_sum s = hash_page(m);
 
-	return s.lo ^ s.hi;
+	return hash_sum_fold(s);
 }
 
 /* Multilinear with 128-bit keys: strongly universal by itself, twice the products and more. */

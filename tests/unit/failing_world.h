@@ -120,7 +120,7 @@ static inline void snap_space(struct snap *to, unsigned n, struct space *s)
 		if (mfn_valid(v.mfn)) {
 			struct hash_sum sum = hash_page(env_frame(v.mfn));
 
-			to->space[n].bytes = mix(to->space[n].bytes, sum.lo ^ sum.hi);
+			to->space[n].bytes = mix(to->space[n].bytes, hash_sum_fold(sum));
 		}
 	}
 }

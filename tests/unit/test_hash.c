@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mm/hash.h"
+#include "mm/leaf/mul_add.h"
 #include "mm/env.h"
 
 static uint64_t random_state;
@@ -62,18 +63,43 @@ static void nh_is_linear_in_one_word(void **state)
 	(void)state;
 	for (unsigned i = 0; i < PAGE_SIZE / 8; i += 37) {
 		struct hash_sum s[3];
+		unsigned half = i & 2;
 		u128 v[3];
 
 		for (uint64_t x = 0; x < 3; x++) {
 			memset(p, 0, sizeof(p));
 			p[i] = x;
 			s[x] = hash_page(p);
-			v[x] = (u128)s[x].hi << 64 | s[x].lo;
+			v[x] = (u128)s[x].word[half + 1] << 64 | s[x].word[half];
+			/* The other half of the page has not heard of it. */
+			assert_true(s[x].word[2 - half] == s[0].word[2 - half] &&
+			            s[x].word[3 - half] == s[0].word[3 - half]);
 		}
 		assert_true(v[2] - v[1] == v[1] - v[0]); /* = k[i ^ 1] */
 		assert_true((v[1] - v[0]) >> 64 == 0);   /* a key has 64 bits */
 		assert_true(v[1] != v[0]);
 	}
+}
+
+/* The named instructions and the C come to the same, carries and all. */
+static void mul_add_is_what_c_says(void **state)
+{
+	static const uint64_t edge[] = {0, 1, 2, UINT64_C(1) << 63, ~UINT64_C(0) - 1, ~UINT64_C(0)};
+	struct sum128 a = {0, 0}, b = {0, 0};
+
+	(void)state;
+	for (unsigned i = 0; i < 10000; i++) {
+		uint64_t x = i < 36 ? edge[i / 6] : env_random(),
+		         y = i < 36 ? edge[i % 6] : env_random();
+
+		mul_add(&a, x, y);
+		mul_add_portable(&b, x, y);
+		assert_true(a.lo == b.lo && a.hi == b.hi);
+		assert_true(i || (a.lo == 0 && a.hi == 0));
+	}
+	a = (struct sum128){~UINT64_C(0), 1};
+	mul_add(&a, 1, 1);
+	assert_true(a.lo == 0 && a.hi == 2);
 }
 
 /* Any single changed bit of the 32768 changes the fingerprint, and about half of its bits. */
@@ -100,21 +126,22 @@ static void avalanche(void **state)
  */
 static void each_part_counts(void **state)
 {
-	const struct hash_sum none = {0}, parts[] = {{.lo = 1u << 31},
-	                                             {.lo = UINT64_C(1) << 63},
-	                                             {.hi = 1u << 31},
-	                                             {.hi = UINT64_C(1) << 63}};
+	const struct hash_sum none = {0};
 	struct hash_group g = hash_group(5), same;
 
 	(void)state;
-	for (unsigned i = 0; i < 4; i++) {
-		uint32_t step = hash_finish(parts[i], &g) - hash_finish(none, &g);
+	for (unsigned i = 0; i < 8; i++) {
+		struct hash_sum part = none;
+		uint32_t step;
+
+		part.word[i / 2] = UINT64_C(1) << (i % 2 ? 63 : 31);
+		step = hash_finish(part, &g) - hash_finish(none, &g);
 
 		/* key * 2^31, upper half; one more if the lower halves carry. */
 		assert_in_range(step - (uint32_t)(g.key[i + 1] >> 1), 0, 1);
 		same = g;
 		same.key[i + 1] = 0;
-		assert_int_equal(hash_finish(parts[i], &same), hash_finish(none, &g));
+		assert_int_equal(hash_finish(part, &same), hash_finish(none, &g));
 	}
 }
 
@@ -213,6 +240,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(same_content, setup),
 	    cmocka_unit_test_setup(nh_is_linear_in_one_word, setup),
+	    cmocka_unit_test_setup(mul_add_is_what_c_says, setup),
 	    cmocka_unit_test_setup(avalanche, setup),
 	    cmocka_unit_test_setup(each_part_counts, setup),
 	    cmocka_unit_test_setup(structure, setup),

@@ -66,7 +66,7 @@ static uint64_t sum_of(mfn_t mfn)
 {
 	struct hash_sum sum = hash_page(env_frame(mfn));
 
-	return sum.lo ^ sum.hi;
+	return hash_sum_fold(sum);
 }
 
 static struct seen walk(const struct place *p)
