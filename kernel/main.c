@@ -34,15 +34,28 @@ static void log_level_from_cmdline(void)
 	log_warn("command line: loglvl is one of error, warn, info, debug, all; not \"%s\"", v);
 }
 
+static void scan_policy_from_cmdline(const char *name)
+{
+	const struct scan_policy *p = scan_find_policy(name);
+
+	if (!p)
+		log_warn("command line: there is no scan.policy \"%s\"; \"%s\" stays", name,
+		         scan_policy_name());
+	else if (scan_use(p) != MM_OK)
+		log_warn("command line: no memory for what scan.policy \"%s\" keeps, %lu KiB; "
+		         "\"%s\" stays",
+		         name, scan_policy_bytes(p) / 1024, scan_policy_name());
+}
+
 static void scan_from_cmdline(void)
 {
 	uint64_t pages;
 	char v[32];
 
 	sched_set_scan(cmdline_bool("scan.on", true));
-	if (cmdline_get("scan.policy", v, sizeof(v)) && !scan_set_policy(v))
-		log_warn("command line: there is no scan.policy \"%s\"; \"%s\" stays", v,
-		         scan_policy_name());
+	scan_set_clock(machine_tsc_hz() / 1000);
+	if (cmdline_get("scan.policy", v, sizeof(v)))
+		scan_policy_from_cmdline(v);
 	if (!cmdline_get("scan.pages", v, sizeof(v)))
 		return;
 	pages = cmdline_number("scan.pages", 0);

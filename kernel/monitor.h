@@ -87,6 +87,8 @@ bool monitor_sharing(struct run *r);
 bool monitor_audit(struct run *r);
 bool monitor_map(struct run *r);
 bool monitor_settle(struct run *r);
+
+/* monitor_scan.c */
 bool monitor_scan(struct run *r);
 /* For monitor_core.c. Take all figures, with every other CPU stopped; then print them as JSON. */
 void monitor_instant(void *unused);

@@ -319,17 +319,7 @@ bool monitor_map(struct run *r)
 	return r->at[0] >= GFN_LIMIT;
 }
 
-/* ---- the scanner ---- */
-
-bool monitor_scan(struct run *r)
-{
-	bool on = !strcmp(r->word[1], "on");
-
-	if (!on && strcmp(r->word[1], "off"))
-		return monitor_fail(r, "`on` or `off`, not `%s`", r->word[1]);
-	sched_set_scan(on);
-	return true;
-}
+/* ---- settling ---- */
 
 #define SETTLE_PAGES 128u
 

@@ -43,6 +43,7 @@ struct mm_core {
 	struct space *_Atomic spaces[MM_MAX_SPACES];
 
 	struct spinlock scan_lock; /* one scan engine at a time; outermost lock of mm/ */
+	bool blind;                /* the slice under way goes by no dirty bits (scan.c) */
 	struct spinlock free_lock; /* buddy.c and fund.c; innermost */
 
 	_Atomic uint64_t kinds[FRAME_KINDS]; /* frames of each kind */
@@ -50,6 +51,12 @@ struct mm_core {
 };
 
 extern struct mm_core mm;
+
+/* Whether a page that was read is known to be as it was while its dirty bit is clear. */
+static inline bool mm_by_dirty(void)
+{
+	return mm.format->dirty_mask && !mm.blind;
+}
 
 /* frame_of without the call; mfn was read from the p2m or a frame record. */
 static inline struct frame *frame_at(mfn_t mfn)

@@ -24,6 +24,7 @@
 #include "mm/fund.h"
 #include "mm/populate.h"
 #include "mm/quiet.h"
+#include "mm/scan.h"
 
 /* A walk of guest page tables wrote here: keep the page out of merging, longer each time. */
 static void cow_mark_guest_table(mfn_t mfn, unsigned old_age)
@@ -108,6 +109,8 @@ static enum mm_status cow_break(struct space *s, gfn_t gfn, uint64_t *e, bool gu
 	} else {
 		st = cow_copy(s, gfn, e, out);
 	}
+	if (st == MM_OK)
+		scan_tell(s, gfn, SCAN_BROKEN);
 	if (st == MM_OK && guest_walk) {
 		cow_mark_guest_table(*out, age);
 		s->stats.table_breaks++;

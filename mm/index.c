@@ -172,7 +172,7 @@ static struct index_found index_search(uint32_t fingerprint, uint16_t group, boo
 		const struct frame *f = frame_at(MFN(m));
 		bool shared = frame_kind(f) == FRAME_SHARED;
 
-		if (!shared && (only_shared || frame_flag(f, FRAME_STALE)))
+		if (!shared && (only_shared || (frame_flag(f, FRAME_STALE) && !mm.blind)))
 			continue;
 		if (!index_matches(f, fingerprint, group))
 			continue;

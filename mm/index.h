@@ -39,7 +39,7 @@ struct index_found {
 };
 
 /*
- * All entries of this fingerprint and group, stale hints left out. What is
+ * All entries of this fingerprint and group, stale hints left out (unless mm.blind). What is
  * found may be gone when the call returns: a hint is checked again under its
  * owner's p2m lock, a shared frame is taken with index_get.
  */

@@ -2,7 +2,7 @@
 /*
  * The order of locks, written once:
  *
- *	scan lock -> p2m locks by ascending domain id -> one index bucket -> free list
+ *	scan lock -> p2m locks by ascending domain id -> one index bucket -> free list -> a policy's
  *
  * Each lock has a rank; a CPU may only take a lock of a higher rank than every
  * lock it holds. lock_take() asserts that, per CPU, in every build: it costs a
@@ -19,6 +19,7 @@
 #define LOCK_P2M    0x100u /* + domain id */
 #define LOCK_BUCKET 0x1000u
 #define LOCK_FREE   0x1001u
+#define LOCK_POLICY 0x1002u
 
 /* No CPU holds anything: at start. */
 void lock_order_init(void);

@@ -37,8 +37,8 @@
  *
  * Fingerprints. A shared entry's fingerprint must be that of its content
  * (invariant 5). With dirty bits it is: the bit of a page was clear when it was
- * protected, so nobody has written it since it was read. Without dirty bits the
- * page is read once more, after the compare.
+ * protected, so nobody has written it since it was read. Without dirty bits, or if the policy
+ * goes by none (mm.blind), the page is read once more, after the compare.
  *
  * Giving up costs savings, never correctness. The page is made writable again
  * at once: that gives rights, so no flush is owed, and saves the guest a fault.
@@ -114,7 +114,7 @@ static bool merge_unchanged(const struct merge_side *side)
 	const struct frame *f = frame_at(side->mfn);
 
 	return frame_kind(f) == FRAME_PRIVATE && frame_owner(f) == side->space->domid &&
-	       frame_slot(f) == side->gfn.n && !frame_flag(f, FRAME_STALE);
+	       frame_slot(f) == side->gfn.n && (mm.blind || !frame_flag(f, FRAME_STALE));
 }
 
 /* Protect one page; p2m lock held. False if it may not be merged or was written. */
@@ -291,7 +291,7 @@ static bool merge_coin(void)
 /* The content is equal on both sides; is it (still) that of the fingerprint? */
 static bool merge_fingerprint_holds(const struct merge_entry *e)
 {
-	if (mm.format->dirty_mask)
+	if (mm_by_dirty())
 		return true;
 	counter_add(&mm.count.pages_fingerprinted, 1);
 	counter_add(&mm.count.bytes_read, PAGE_SIZE);

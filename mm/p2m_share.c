@@ -11,6 +11,7 @@
  */
 #include "mm/quiet.h"
 #include "mm/fund.h"
+#include "mm/scan.h"
 
 /* The small leaf of gfn, or NULL. A merge asks several times for the same one. */
 static uint64_t *leaf_small(struct space *s, gfn_t gfn)
@@ -174,6 +175,7 @@ void p2m_mark_dirty(struct space *s, gfn_t gfn, mfn_t mfn)
 	frame_set_flag(f, FRAME_STALE);
 	if (frame_kind(f) == FRAME_PRIVATE && frame_flag(f, FRAME_INDEXED))
 		index_remove(mfn);
+	scan_tell(s, gfn, SCAN_FILLED);
 }
 
 static void harvest_frames(mfn_t first, uint64_t pages)

@@ -8,6 +8,7 @@
 #include "mm/flush.h"
 #include "mm/fund.h"
 #include "mm/quiet.h"
+#include "mm/scan.h"
 
 #define PTE_RWX (PTE_R | PTE_W | PTE_X)
 
@@ -38,6 +39,7 @@ enum mm_status populate_page(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *out
 	s->stats.untouched--;
 	s->stats.private_pages++;
 	s->stats.populates++;
+	scan_tell(s, gfn, SCAN_POPULATED);
 	*out = mfn;
 	return MM_OK;
 }

@@ -31,7 +31,8 @@
  * Where leaves have no dirty bits (EPT before Haswell) nothing tells that a page
  * was written, so each pass reads every private page, as KSM does, and a page
  * counts as quiet when its fingerprint is that of the last pass. Its fingerprint
- * is kept in its frame record.
+ * is kept in its frame record. A policy may ask for the same on any CPU (`blind`): then
+ * dirty bits are neither looked at nor cleared, and a merge reads the page once more.
  *
  * A page under a large leaf is read like any other; the leaf is split only when
  * there is a match. One D bit speaks for 512 pages there, so it is looked at when
@@ -49,7 +50,6 @@
 
 /* Guarded by the scan lock. */
 static struct {
-	const struct scan_policy *policy;
 	struct scan_cursor cursor;
 	struct scan_pass pass, last;
 	uint64_t pass_began;
@@ -63,7 +63,7 @@ static struct {
 
 void scan_init(void)
 {
-	scan.policy = scan_policies[0];
+	scan_policy_init();
 	scan.cursor = (struct scan_cursor){0};
 	scan.pass = scan.last = (struct scan_pass){0};
 	scan.dropped = 0;
@@ -88,6 +88,7 @@ static void scan_read(struct scan_slice *w)
 		index_prefetch(scan.page[i].fingerprint);
 		env_point(POINT_SCAN_READ);
 	}
+	w->read += w->n;
 	counter_add(&mm.count.pages_fingerprinted, w->n);
 	counter_add(&mm.count.bytes_read, (uint64_t)w->n * PAGE_SIZE);
 }
@@ -105,14 +106,17 @@ static bool scan_unchanged(struct scan_slice *w, const struct scan_page *p)
 		slot = p2m_find(w->space, p->gfn);
 	e = slot.entry ? p2m_entry_get(slot.entry) : 0;
 
-	return scan_is_private(e, slot.level) && !(e & mm.format->dirty_mask) &&
+	return scan_is_private(e, slot.level) && !(mm_by_dirty() && e & mm.format->dirty_mask) &&
 	       mfn_eq(pte_frame(e, slot.level, p->gfn), p->mfn) && frame_kind(f) == FRAME_PRIVATE &&
 	       frame_owner(f) == w->space->domid && frame_slot(f) == p->gfn.n &&
-	       !frame_flag(f, FRAME_STALE | FRAME_PINNED);
+	       !frame_flag(f, FRAME_PINNED) && (mm.blind || !frame_flag(f, FRAME_STALE));
 }
 
-/* Without dirty bits: whether the fingerprint is that of the last pass. Keeps the new one. */
-static bool scan_same_as_last(struct scan_slice *w, mfn_t mfn, uint32_t fingerprint)
+/*
+ * Whether the page reads as it did the last time: its fingerprint is kept in its frame record.
+ * If not, the new one is, and a hint with the old one goes.
+ */
+static bool scan_same_as_last(mfn_t mfn, uint32_t fingerprint)
 {
 	struct frame *f = frame_at(mfn);
 
@@ -120,7 +124,19 @@ static bool scan_same_as_last(struct scan_slice *w, mfn_t mfn, uint32_t fingerpr
 		return true;
 	index_remove(mfn);
 	__atomic_store_n(&f->fingerprint, fingerprint, __ATOMIC_RELEASE);
+	return false;
+}
+
+/* A page that is told volatile by its content. Returns whether it may be placed now. */
+static bool scan_gate(struct scan_slice *w, const struct scan_page *p)
+{
+	bool same = scan_same_as_last(p->mfn, p->fingerprint);
+
+	if (same || !p->gate)
+		return true;
+	w->gated++;
 	w->written++;
+	quiet_doubt(w->space, p->gfn);
 	return false;
 }
 
@@ -150,6 +166,20 @@ static const struct index_match *scan_choose(const struct index_found *found,
 	return NULL;
 }
 
+/* Leave out the hints that the policy has forgotten. */
+static void scan_forget(const struct scan_policy *policy, struct index_found *found)
+{
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < found->n; i++) {
+		mfn_t mfn = found->match[i].mfn;
+
+		if (found->match[i].shared || policy->counts(frame_at(mfn), scan_state(mfn)))
+			found->match[left++] = found->match[i];
+	}
+	found->n = left;
+}
+
 static void scan_place(struct scan_slice *w, const struct scan_page *p)
 {
 	uint16_t group = w->space->share_group;
@@ -161,14 +191,17 @@ static void scan_place(struct scan_slice *w, const struct scan_page *p)
 		quiet_doubt(w->space, p->gfn);
 		return;
 	}
-	if (!mm.format->dirty_mask && !scan_same_as_last(w, p->mfn, page.fingerprint))
+	if ((p->gate || !mm_by_dirty()) && !scan_gate(w, p))
 		return;
+	w->sought++;
 	if (hash_may_be_zero(p->sum) || hash_may_be_ones(p->sum)) {
 		merge_add_constant(w->space, page,
 		                   hash_may_be_zero(p->sum) ? zero_frame() : ones_frame());
 		return;
 	}
 	found = index_lookup(page.fingerprint, group);
+	if (w->policy->counts)
+		scan_forget(w->policy, &found);
 	match = scan_choose(&found, p);
 	if (match)
 		merge_add(w->space, page, *match);
@@ -214,17 +247,84 @@ static void scan_stretch(struct scan_slice *w)
 	w->keys = hash_group(w->space->share_group);
 	w->owes_flush = false;
 	do {
-		scan_walk(w);
+		if (w->policy->look)
+			scan_look_walk(w);
+		else
+			scan_walk(w);
 		if (w->n) {
 			scan_read(w);
 			scan_place_all(w);
 		}
-	} while (!w->end && w->budget);
+	} while (!w->end && !w->stop && w->budget);
 	if (w->owes_flush)
 		flush_space(w->space);
 }
 
-static void scan_pass_end(void)
+/* ---- pages out of turn ---- */
+
+static bool scan_before(const struct scan_cursor *a, const struct scan_cursor *b)
+{
+	return a->domid != b->domid ? a->domid < b->domid : a->gfn.n < b->gfn.n;
+}
+
+/* Ask the policy for pages; in order, so that neighbours are read together, and each once. */
+static unsigned scan_pick(const struct scan_slice *w, struct scan_cursor *pick)
+{
+	unsigned n = 0, i, asked = 0, most = (unsigned)min_u64(SCAN_CHUNK, w->budget);
+	struct scan_cursor c;
+
+	for (; asked < most && w->policy->pick(&c); asked++) {
+		for (i = n; i && scan_before(&c, &pick[i - 1]); i--)
+			pick[i] = pick[i - 1];
+		if (i && !scan_before(&pick[i - 1], &c)) { /* a second time: close the gap again */
+			for (; i < n; i++)
+				pick[i] = pick[i + 1];
+			continue;
+		}
+		pick[i] = c;
+		n++;
+	}
+	return n;
+}
+
+/* Those of the picked pages that are of one space: pick[0 .. n-1]. */
+static void scan_picked(struct scan_slice *w, const struct scan_cursor *pick, unsigned n)
+{
+	struct space *s = pick->domid < MM_MAX_SPACES ? space_find(pick->domid) : NULL;
+
+	if (!s)
+		return;
+	w->space = s;
+	w->keys = hash_group(s->share_group);
+	w->owes_flush = false;
+	scan_look_picked(w, pick, n);
+	if (w->n) {
+		scan_read(w);
+		scan_place_all(w);
+	}
+	if (w->owes_flush)
+		flush_space(s);
+}
+
+static void scan_picks(struct scan_slice *w)
+{
+	struct scan_cursor pick[SCAN_CHUNK + 1];
+	unsigned n;
+
+	while (w->budget && !w->stop && (n = scan_pick(w, pick))) {
+		for (unsigned i = 0, j; i < n; i = j) {
+			for (j = i; j < n && pick[j].domid == pick[i].domid; j++)
+				;
+			scan_picked(w, &pick[i], j - i);
+		}
+		w->budget -= min_u64(w->budget, n);
+		w->looked += n;
+		if (!w->policy->picks_only)
+			break; /* then a part of the round, then more of them */
+	}
+}
+
+static void scan_pass_end(const struct scan_policy *policy)
 {
 	uint64_t now = env_cycles();
 
@@ -234,16 +334,31 @@ static void scan_pass_end(void)
 	counter_add(&mm.count.full_scans, 1);
 	scan.distrust -= scan.distrust > 0;
 	scan.last = scan.pass;
+	scan_count(policy, &(struct scan_counts){.passes = 1});
+	if (policy->pass_end)
+		policy->pass_end(&scan.pass);
 	scan.pass = (struct scan_pass){0};
 	scan.cursor = (struct scan_cursor){0};
 }
 
 static void scan_account(const struct scan_slice *w, uint64_t began, uint64_t inserted)
 {
-	counter_add(&mm.count.pages_scanned, w->leaves);
+	bool looks = w->policy->look != NULL;
+
+	counter_add(&mm.count.pages_scanned, looks ? w->scanned + w->skipped : w->leaves);
 	counter_add(&mm.count.pages_passed, w->passed);
+	scan_count(w->policy, &(struct scan_counts){
+	                          .scanned = looks ? w->scanned : w->leaves,
+	                          .skipped = w->skipped,
+	                          .read = w->read,
+	                          .gated = w->gated,
+	                          .sought = w->sought,
+	                          .compared = counter_read(&mm.count.pages_compared) - w->compared,
+	                          .merged = w->merged,
+	                      });
 	scan.pass.looked += w->looked;
 	scan.pass.written += w->written;
+	scan.pass.sought += w->sought;
 	scan.pass.placed += w->merged + index_stats().hints_inserted - inserted;
 	scan.pass.busy += env_cycles() - began;
 }
@@ -260,20 +375,12 @@ static bool scan_trust(uint64_t dropped)
 	return !scan.distrust;
 }
 
-/* Look at up to `pages` pages from the cursor on, to the end of the pass at most; returns how
- * much of that was used up. */
-static uint64_t scan_run(uint64_t pages)
+/* The round, from the cursor on; whether it is at its end. */
+static bool scan_round(struct scan_slice *w)
 {
-	struct scan_slice *w = &scan.slice;
 	struct space *s = NULL;
-	struct index_stats before = index_stats();
-	uint64_t began = env_cycles();
 
-	*w = (struct scan_slice){.policy = scan.policy, .budget = pages, .page = scan.page};
-	w->trust = scan_trust(before.hints_dropped);
-	if (!scan.cursor.domid)
-		scan.pass_began = began;
-	while (w->budget && (s = scan_space(&scan.cursor))) {
+	while (w->budget && !w->stop && (s = scan_space(&scan.cursor))) {
 		w->space = s;
 		w->gfn = scan.cursor.gfn;
 		scan_stretch(w);
@@ -283,21 +390,63 @@ static uint64_t scan_run(uint64_t pages)
 			scan.cursor.gfn = GFN(0);
 		}
 	}
+	return !scan_space(&scan.cursor);
+}
+
+/* A pass of a policy that only picks: as many picks as there are pages. */
+static bool scan_picked_all(const struct scan_slice *w)
+{
+	uint64_t pages = 0;
+
+	for (domid_t d = 1; d < MM_MAX_SPACES; d++) {
+		struct space *s = space_find(d);
+
+		if (s)
+			pages += s->memory_pages;
+	}
+	return scan.pass.looked + w->looked >= pages;
+}
+
+/*
+ * Look at up to `pages` pages, picked ones first and then from the cursor on, to the end of the
+ * pass at most; returns how much of that was used up.
+ */
+static uint64_t scan_run(const struct scan_policy *policy, uint64_t pages)
+{
+	struct scan_slice *w = &scan.slice;
+	struct index_stats before = index_stats();
+	uint64_t began = env_cycles();
+	bool end;
+
+	if (scan_policy_changed())
+		scan.distrust = 2; /* it may want to look at what the last one left alone */
+	*w = (struct scan_slice){.policy = policy, .budget = pages, .page = scan.page};
+	w->trust = scan_trust(before.hints_dropped);
+	w->compared = counter_read(&mm.count.pages_compared);
+	mm.blind = policy->blind;
+	if (!scan.pass.looked)
+		scan.pass_began = began;
+	if (policy->pick)
+		scan_picks(w);
+	end = policy->picks_only ? scan_picked_all(w) : scan_round(w);
 	w->merged += merge_commit();
+	mm.blind = false;
 	scan_account(w, began, before.hints_inserted);
-	if (!scan_space(&scan.cursor))
-		scan_pass_end();
+	if (end)
+		scan_pass_end(policy);
 	return pages - w->budget;
 }
 
 uint64_t scan_slice(uint64_t pages)
 {
+	const struct scan_policy *policy;
 	uint64_t used = 0;
 
 	if (!lock_try(&mm.scan_lock, LOCK_SCAN))
 		return 0;
-	if (scan.policy->next(&scan.cursor, &scan.last))
-		used = scan_run(pages);
+	policy = scan_policy_locked();
+	if (!policy->next || policy->next(&scan.cursor, &scan.last))
+		used = scan_run(policy, pages);
 	lock_drop(&mm.scan_lock, LOCK_SCAN);
 	return used;
 }
@@ -310,6 +459,8 @@ void scan_settle_begin(void)
 	scan.cursor = (struct scan_cursor){0};
 	scan.pass = (struct scan_pass){0};
 	scan.settle_passes = 0;
+	if (scan_policy_locked() != scan_policies[0])
+		scan.distrust = 2;
 	scan.settle_seen = counter_read(&mm.count.full_scans);
 	lock_drop(&mm.scan_lock, LOCK_SCAN);
 }
@@ -322,7 +473,7 @@ bool scan_settle_step(uint64_t pages)
 
 	lock_take(&mm.scan_lock, LOCK_SCAN);
 	if (counter_read(&mm.count.full_scans) == scan.settle_seen)
-		scan_run(pages);
+		scan_run(scan_policies[0], pages);
 	passes = counter_read(&mm.count.full_scans);
 	if (passes != scan.settle_seen) {
 		scan.settle_seen = passes;
@@ -338,34 +489,4 @@ void scan_settle(void)
 	scan_settle_begin();
 	while (!scan_settle_step(4096))
 		env_relax();
-}
-
-/* ---- policies ---- */
-
-static bool scan_same_name(const char *a, const char *b)
-{
-	while (*a && *a == *b) {
-		a++;
-		b++;
-	}
-	return *a == *b;
-}
-
-bool scan_set_policy(const char *name)
-{
-	for (unsigned i = 0; scan_policies[i]; i++) {
-		if (!scan_same_name(scan_policies[i]->name, name))
-			continue;
-		lock_take(&mm.scan_lock, LOCK_SCAN);
-		scan.policy = scan_policies[i];
-		scan.distrust = 2; /* it may want to look at what the last one left alone */
-		lock_drop(&mm.scan_lock, LOCK_SCAN);
-		return true;
-	}
-	return false;
-}
-
-const char *scan_policy_name(void)
-{
-	return scan.policy->name;
 }

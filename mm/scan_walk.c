@@ -10,7 +10,7 @@
  *	else			a look at each leaf, and its frame record, one for one unit
  *	large leaf		one dirty bit, then 512 frame records
  *
- * A page that is noted, to be read, takes SCAN_READ units in all.
+ * A page that is noted, to be read, takes SCAN_READ_COST units in all.
  *
  * What is known of a region, and when, is told in mm/quiet.c. A region is walked
  * from its first page on, in as many slices as it takes; `walking` remembers
@@ -36,8 +36,8 @@ void scan_walk_init(void)
 	scan_seed = env_random() | 1;
 }
 
-/* A chance of 1 in 2^age; a cheap generator is good enough for a back-off. */
-static bool scan_dice(unsigned age)
+/* A cheap generator is good enough for a back-off. */
+bool scan_dice(unsigned age)
 {
 	scan_seed ^= scan_seed << 13;
 	scan_seed ^= scan_seed >> 7;
@@ -79,6 +79,15 @@ static void scan_written(struct scan_slice *w, mfn_t mfn)
 		scan_drop(w);
 }
 
+void scan_note(struct scan_slice *w, gfn_t gfn, mfn_t mfn, bool gate)
+{
+	if (mm_by_dirty())
+		index_remove(mfn); /* its fingerprint is of an older content */
+	frame_clear_flag(frame_at(mfn), FRAME_STALE);
+	w->page[w->n++] = (struct scan_page){.gfn = gfn, .mfn = mfn, .gate = gate};
+	w->budget -= min_u64(w->budget, SCAN_READ_COST - 1);
+}
+
 /*
  * The frame of a private leaf whose D bit is clear: note it if it is to be read now. Returns
  * whether it must be looked at again in a later pass.
@@ -99,11 +108,7 @@ static bool scan_clean(struct scan_slice *w, gfn_t gfn, mfn_t mfn)
 	}
 	if (!w->policy->quiet(f))
 		return true;
-	if (mm.format->dirty_mask)
-		index_remove(mfn); /* its fingerprint is of an older content */
-	frame_clear_flag(f, FRAME_STALE);
-	w->page[w->n++] = (struct scan_page){.gfn = gfn, .mfn = mfn};
-	w->budget -= min_u64(w->budget, SCAN_READ - 1);
+	scan_note(w, gfn, mfn, !mm.format->dirty_mask);
 	return false;
 }
 
@@ -113,8 +118,7 @@ bool scan_is_private(uint64_t e, unsigned level)
 	       !(mm.format->sw(e) & (PTE_SW_SHARED | PTE_SW_UNTOUCHED | PTE_SW_FOREIGN));
 }
 
-/* Clear a bit of a present entry, and set others. */
-static void scan_change(uint64_t *entry, uint64_t clear, uint64_t set)
+void scan_change(uint64_t *entry, uint64_t clear, uint64_t set)
 {
 	uint64_t e = p2m_entry_get(entry);
 

@@ -7,14 +7,15 @@
 #include "mm/p2m.h"
 #include "mm/policy/policy.h"
 
-#define SCAN_CHUNK 64u /* pages noted at a time */
-#define SCAN_READ  8u  /* to read a page costs as much of the budget as to look at so many */
+#define SCAN_CHUNK     64u /* pages noted at a time */
+#define SCAN_READ_COST 8u  /* to read a page costs as much of the budget as to look at so many */
 
 struct scan_page {
 	gfn_t gfn;
 	mfn_t mfn;
 	struct hash_sum sum;
 	uint32_t fingerprint;
+	bool gate; /* only if it reads as it did the last time */
 };
 
 /* A stretch of one or more spaces. */
@@ -23,9 +24,12 @@ struct scan_slice {
 	bool trust; /* the marks of mm/quiet.h */
 	uint64_t budget;
 	uint64_t looked, leaves, passed, written, merged; /* pages */
+	uint64_t scanned, skipped, read, gated, sought;   /* as in struct scan_counts */
+	uint64_t compared;                                /* the counter, at its beginning */
 	struct space *space;
 	gfn_t gfn;              /* next to look at */
 	bool end;               /* the space has nothing more */
+	bool stop;              /* the policy wants no more in this slice */
 	bool owes_flush;        /* dirty or accessed bits of space were cleared */
 	struct scan_page *page; /* what was noted: n of SCAN_CHUNK */
 	unsigned n;
@@ -44,6 +48,19 @@ void scan_walk_init(void);
  * Takes and drops the p2m lock; the scan lock is held.
  */
 void scan_walk(struct scan_slice *w);
+
+/* The same for a policy that is shown every page; and the pages that it has picked, of w->space. */
+void scan_look_walk(struct scan_slice *w);
+void scan_look_picked(struct scan_slice *w, const struct scan_cursor *pick, unsigned n);
+
+/* Note a page that is to be read; p2m lock held. */
+void scan_note(struct scan_slice *w, gfn_t gfn, mfn_t mfn, bool gate);
+
+/* A chance of 1 in 2^age: for pages of guest tables. */
+bool scan_dice(unsigned age);
+
+/* Clear bits of a present entry, and set others. */
+void scan_change(uint64_t *entry, uint64_t clear, uint64_t set);
 
 /* Whether a leaf maps a private page of its guest. */
 bool scan_is_private(uint64_t e, unsigned level);

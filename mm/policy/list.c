@@ -4,5 +4,6 @@
 
 const struct scan_policy *const scan_policies[] = {
     &policy_plain, /* round robin; reads what was written and has been quiet for one pass */
+    &policy_ksm,   /* Linux KSM */
     NULL,
 };

@@ -36,6 +36,7 @@ static bool plain_quiet(struct frame *f)
 
 const struct scan_policy policy_plain = {
     .name = "plain",
+    .help = "round robin; reads once what was written and then left alone for a pass",
     .next = plain_next,
     .written = plain_written,
     .quiet = plain_quiet,

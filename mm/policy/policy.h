@@ -5,12 +5,17 @@
  * when a page is worth reading, and when to rest. It cannot make anything
  * wrong, only slow or lazy.
  *
- * To add a policy: write one file here, and add its line to mm/policy/list.c.
+ * To add a policy: write one file here, and add its line to mm/policy/list.c
+ * (docs/policies.md walks through one).
  *
- * All calls come with the scan lock held; those about a page with the p2m lock
- * of its space as well. A policy has four bits for each frame
- * (frame_age, frame_set_age in mm/core.h) unless the frame is FRAME_GUEST_TABLE;
- * one that needs more brings a table of its own.
+ * There are two families. A policy with `look` is shown every private page that the scan
+ * comes to, in every pass, and answers for each: so do KSM and its kin. One without it is
+ * asked (`written`, `quiet`) only about pages whose content is not in the index as it is.
+ *
+ * All calls come with the scan lock held, those about a page with the p2m lock
+ * of its space as well; `event` alone comes without the scan lock. A hook that is NULL is
+ * not called. A policy has four bits for each frame (frame_age, frame_set_age in mm/core.h)
+ * unless the frame is FRAME_GUEST_TABLE; one that needs more says how many bytes.
  */
 #ifndef MM_POLICY_POLICY_H
 #define MM_POLICY_POLICY_H
@@ -28,13 +33,57 @@ struct scan_pass {
 	uint64_t looked;   /* pages */
 	uint64_t written;  /* pages found to have been written since the last look */
 	uint64_t placed;   /* pages merged, or put into the index */
+	uint64_t sought;   /* pages whose fingerprint was looked up in the index */
 	uint64_t cycles;   /* from its first slice to its last, pauses included */
 	uint64_t busy;     /* cycles spent in its slices */
 	uint64_t ended_at; /* env_cycles */
 };
 
+/* A page that `look` is shown. */
+struct scan_look {
+	struct frame *frame; /* if private: its owner and slot say whose it is, and where */
+	void *state;         /* state_bytes of the policy's own for this frame, zeroed at the start.
+	                      * A frame that got another page keeps its old state. */
+	bool written;        /* since the last look, by its dirty bit; never if blind */
+	bool merged;   /* it is a shared or constant frame: the answer only says if it counts */
+	bool constant; /* if merged: the zero or the ones frame */
+	bool picked;   /* `pick` has named it */
+};
+
+enum scan_want {
+	SCAN_SKIP, /* not this time */
+	SCAN_GATE, /* read it; go on as SCAN_READ only if it reads as it did the last time */
+	SCAN_READ, /* read it: merge it with its like, or make it a hint. A written page is not */
+	SCAN_STOP, /* no more in this slice; the next one begins with this page */
+};
+
+/* A number that the operator may set. */
+struct scan_knob {
+	const char *name; /* NULL ends the list */
+	uint64_t standard, least, most;
+	_Atomic uint64_t *value;
+	const char *help; /* one line */
+};
+
+enum scan_event {
+	SCAN_POPULATED, /* a guest's first write to a page */
+	SCAN_BROKEN,    /* a guest wrote to a shared page and got its own */
+	SCAN_FILLED, /* the hypervisor wrote to it, or a mapping of it by a device's driver ended */
+};
+
 struct scan_policy {
 	const char *name;
+	const char *help; /* one line */
+	const struct scan_knob *knobs;
+	unsigned state_bytes; /* for each frame of the machine; a power of two, 64 at most */
+
+	/* Goes by no dirty bits, as on a CPU without: every page may be read in every pass. */
+	bool blind;
+	/* No round: only what `pick` names. A pass is as many picks as there are pages. */
+	bool picks_only;
+
+	/* It is in use from now on; its state is zeroed. */
+	void (*start)(void);
 
 	/*
 	 * A slice is about to begin at *at. The policy may move it (to a space that
@@ -43,17 +92,49 @@ struct scan_policy {
 	 */
 	bool (*next)(struct scan_cursor *at, const struct scan_pass *last);
 
+	/* A page to look at, out of turn; false: no (more) such page now. */
+	bool (*pick)(struct scan_cursor *at);
+
+	/* ---- the first family ---- */
+
+	enum scan_want (*look)(const struct scan_look *p);
+
+	/* Whether a hint still counts as a match: KSM forgets its unstable tree in each pass. */
+	bool (*counts)(const struct frame *f, const void *state);
+
+	/* ---- the second family ---- */
+
 	/* The page was written since the last look. */
 	void (*written)(struct frame *f);
 
 	/* The page was not written since the last look and has no valid entry in the index:
 	 * is it quiet enough to be read now? */
 	bool (*quiet)(struct frame *f);
+
+	/* ---- what happened ---- */
+
+	void (*pass_end)(const struct scan_pass *pass);
+
+	/* From any CPU, with the p2m lock of the space held; LOCK_POLICY may be taken. */
+	void (*event)(struct space *s, gfn_t gfn, enum scan_event what);
 };
 
 /* All policies, ended by NULL; the first is the default. */
 extern const struct scan_policy *const scan_policies[];
 
-extern const struct scan_policy policy_plain;
+extern const struct scan_policy policy_plain, policy_ksm;
+
+/* ---- for policies (mm/scan_policy.c) ---- */
+
+static inline uint64_t scan_knob(_Atomic uint64_t *value)
+{
+	return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+/* Microseconds, if somebody has said how fast cycles go (scan_set_clock); else false. */
+bool scan_clock(uint64_t *us);
+
+/* So many compares would its own data structures have cost, where it has others than the index. */
+void scan_count_modelled(uint64_t compares);
 
 #endif

@@ -323,6 +323,64 @@ void sched_set_scan(bool on)
 	scan_is_on = on;
 }
 
+/* Two policies; the second keeps something for each frame, and may find no memory for it. */
+static _Atomic uint64_t fake_speed;
+static const struct scan_knob fake_knobs[] = {
+    {"speed", 100, 1, 400, &fake_speed, "how fast"},
+    {NULL,    0,   0, 0,   NULL,        NULL      },
+};
+static const struct scan_policy fake_calm = {.name = "calm", .help = "does little"};
+static const struct scan_policy fake_keen = {
+    .name = "keen", .help = "does much", .knobs = fake_knobs, .state_bytes = 4};
+const struct scan_policy *const scan_policies[] = {&fake_calm, &fake_keen, NULL};
+static const struct scan_policy *fake_policy = &fake_calm;
+static bool fake_no_memory;
+
+const struct scan_policy *scan_policy(void)
+{
+	return fake_policy;
+}
+
+const struct scan_policy *scan_find_policy(const char *name)
+{
+	for (unsigned i = 0; scan_policies[i]; i++)
+		if (!strcmp(scan_policies[i]->name, name))
+			return scan_policies[i];
+	return NULL;
+}
+
+enum mm_status scan_use(const struct scan_policy *p)
+{
+	if (p->state_bytes && fake_no_memory)
+		return MM_NOMEM;
+	fake_policy = p;
+	return MM_OK;
+}
+
+uint64_t scan_policy_bytes(const struct scan_policy *p)
+{
+	return p->state_bytes * UINT64_C(65536);
+}
+
+struct scan_counts scan_counts(const struct scan_policy *p)
+{
+	(void)p;
+	return (struct scan_counts){.passes = 2, .scanned = 30, .merged = 4};
+}
+
+const struct scan_knob *scan_find_knob(const struct scan_policy *p, const char *name)
+{
+	return p->knobs && !strcmp(name, "speed") ? p->knobs : NULL;
+}
+
+bool scan_set_knob(const struct scan_knob *k, uint64_t value)
+{
+	if (value < k->least || value > k->most)
+		return false;
+	atomic_store(k->value, value);
+	return true;
+}
+
 struct sched_cpu_stats sched_cpu_stats(unsigned cpu)
 {
 	return (struct sched_cpu_stats){.guest_ns = (cpu + 1) * UINT64_C(5000000)};

@@ -95,7 +95,8 @@ static void mistakes_are_explained(void **state)
 	    {"mem-set web -1\r",                   "mem-set: the memory in MiB must be a number, not `-1`\n"        },
 	    {"mem-max web 129\r",                  "mem-max: web was made with maxmem=128"                          },
 	    {"mem-max web 63\r",                   "mem-max: web has 64 MiB now; `mem-set web 63` first\n"          },
-	    {"scan perhaps\r",                     "scan: `on` or `off`, not `perhaps`\n"                           },
+	    {"scan perhaps\r",
+	     "scan: `on`, `off`, `policy [NAME]` or `set KNOB VALUE`, not `perhaps`\n"                              },
 	    {"shutdown web now\r",                 "shutdown: `now`: only `reboot` may stand there\n"               },
 	    {"create name=x\r",                    "create: domain \"x\" has no `kernel`\n"                         },
 	    {"create name=x colour=red\r",         "create: there is no key `colour`\n"                             },
@@ -411,6 +412,48 @@ static void settling_takes_turns(void **state)
 	assert_false(scan_is_on);
 }
 
+static void scan_policies_and_knobs(void **state)
+{
+	(void)state;
+	fake_policy = &fake_calm;
+	fake_speed = 100;
+	type("scan\r");
+	assert_heard("* calm                  0 KiB  does little\n");
+	assert_heard("  keen                256 KiB  does much\n");
+	assert_heard(
+	    "@quire scan policy=calm passes=2 scanned=30 skipped=0 read=0 gated=0 sought=0 "
+	    "compared=0 merged=4 modelled=0\n");
+	assert_not_heard("speed");
+	type("scan set speed 5\r");
+	assert_heard("scan: policy calm has no knob `speed`; `scan` lists them\n");
+	type("scan policy kean\r");
+	assert_heard("scan: there is no policy `kean`; `scan` lists them\n");
+	fake_no_memory = true;
+	type("scan policy keen\r");
+	assert_heard("scan: keen keeps 256 KiB, more than is free beyond what is promised\n");
+	assert_ptr_equal(fake_policy, &fake_calm);
+	fake_no_memory = false;
+	type("scan policy keen\r");
+	assert_heard("status=0");
+	assert_ptr_equal(fake_policy, &fake_keen);
+	type("scan set speed 0\r");
+	assert_heard("scan: speed is 1 to 400, not 0\n");
+	type("scan set speed 401\r");
+	assert_heard("scan: speed is 1 to 400, not 401\n");
+	type("scan set speed much\r");
+	assert_heard("scan: speed must be a number, not `much`\n");
+	type("scan set speed\r");
+	assert_heard("scan: `on`, `off`, `policy [NAME]` or `set KNOB VALUE`, not `set speed`\n");
+	assert_int_equal(fake_speed, 100);
+	type("scan set speed 400\r");
+	assert_heard("status=0");
+	assert_int_equal(fake_speed, 400);
+	type("scan policy\r");
+	assert_heard(
+	    "  speed                             400  how fast (1 to 400; 100 if not set)\n");
+	fake_policy = &fake_calm;
+}
+
 static void top_until_a_key(void **state)
 {
 	(void)state;
@@ -498,6 +541,7 @@ int main(void)
 	    cmocka_unit_test_setup(tables_as_json, fresh),
 	    cmocka_unit_test_setup(why_it_left_guest_mode, fresh),
 	    cmocka_unit_test_setup(settling_takes_turns, fresh),
+	    cmocka_unit_test_setup(scan_policies_and_knobs, fresh),
 	    cmocka_unit_test_setup(top_until_a_key, fresh),
 	    cmocka_unit_test_setup(completion, fresh),
 	    cmocka_unit_test_setup(many_domains, fresh),

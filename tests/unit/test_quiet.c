@@ -42,8 +42,10 @@ static bool test_quiet(struct frame *f)
 	return !refuse;
 }
 
-static const struct scan_policy test_policy = {"test", test_next, test_written, test_quiet};
-static const struct scan_policy second_policy = {"second", test_next, test_written, test_quiet};
+static const struct scan_policy test_policy = {
+    .name = "test", .next = test_next, .written = test_written, .quiet = test_quiet};
+static const struct scan_policy second_policy = {
+    .name = "second", .next = test_next, .written = test_written, .quiet = test_quiet};
 const struct scan_policy *const scan_policies[] = {&test_policy, &second_policy, NULL};
 
 /* ---- set up ---- */

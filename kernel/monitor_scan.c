@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* The verb that steers the scanner: on or off, which policy, its knobs. */
+#include "kernel/log.h"
+#include "kernel/monitor.h"
+#include "kernel/string.h"
+#include "mm/scan.h"
+
+static bool scan_usage(struct run *r)
+{
+	const char *typed = r->rest;
+
+	while (*typed == ' ')
+		typed++;
+	return monitor_fail(r, "`on`, `off`, `policy [NAME]` or `set KNOB VALUE`, not `%s`", typed);
+}
+
+static void scan_print_counts(const struct scan_policy *p)
+{
+	struct scan_counts c = scan_counts(p);
+
+	log_tag("scan policy=%s passes=%lu scanned=%lu skipped=%lu read=%lu gated=%lu sought=%lu "
+	        "compared=%lu merged=%lu modelled=%lu",
+	        p->name, c.passes, c.scanned, c.skipped, c.read, c.gated, c.sought, c.compared,
+	        c.merged, c.modelled);
+}
+
+static void scan_print_knobs(const struct scan_policy *p)
+{
+	for (const struct scan_knob *k = p->knobs; k && k->name; k++)
+		log_print("  %-26s %10lu  %s (%lu to %lu; %lu if not set)\n", k->name,
+		          scan_knob(k->value), k->help, k->least, k->most, k->standard);
+}
+
+static bool scan_show(struct run *r)
+{
+	const struct scan_policy *now = scan_policy();
+
+	(void)r;
+	log_print("the scanner is %s; policies, with the memory that they would take:\n",
+	          sched_scan_on() ? "on" : "off");
+	for (unsigned i = 0; scan_policies[i]; i++)
+		log_print("%c %-14s %8lu KiB  %s\n", scan_policies[i] == now ? '*' : ' ',
+		          scan_policies[i]->name, scan_policy_bytes(scan_policies[i]) / 1024,
+		          scan_policies[i]->help);
+	scan_print_knobs(now);
+	scan_print_counts(now);
+	return true;
+}
+
+static bool scan_choose(struct run *r, const char *name)
+{
+	const struct scan_policy *p = scan_find_policy(name);
+
+	if (!p)
+		return monitor_fail(r, "there is no policy `%s`; `scan` lists them", name);
+	if (scan_use(p) != MM_OK)
+		return monitor_fail(r,
+		                    "%s keeps %lu KiB, more than is free beyond what is promised",
+		                    name, scan_policy_bytes(p) / 1024);
+	return true;
+}
+
+static bool scan_set(struct run *r)
+{
+	const struct scan_policy *p = scan_policy();
+	const struct scan_knob *k = scan_find_knob(p, r->word[2]);
+	uint64_t value;
+
+	if (!k)
+		return monitor_fail(r, "policy %s has no knob `%s`; `scan` lists them", p->name,
+		                    r->word[2]);
+	if (!monitor_number(r, r->word[3], k->name, &value))
+		return true;
+	if (!scan_set_knob(k, value))
+		return monitor_fail(r, "%s is %lu to %lu, not %lu", k->name, k->least, k->most,
+		                    value);
+	return true;
+}
+
+bool monitor_scan(struct run *r)
+{
+	const char *what = r->words > 1 ? r->word[1] : NULL;
+
+	if (!what)
+		return scan_show(r);
+	if (!strcmp(what, "set"))
+		return r->words == 4 ? scan_set(r) : scan_usage(r);
+	if (!strcmp(what, "policy") && r->words == 3)
+		return scan_choose(r, r->word[2]);
+	if (r->words != 2)
+		return scan_usage(r);
+	if (!strcmp(what, "policy"))
+		return scan_show(r);
+	if (strcmp(what, "on") && strcmp(what, "off"))
+		return scan_usage(r);
+	sched_set_scan(!strcmp(what, "on"));
+	return true;
+}

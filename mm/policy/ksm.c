@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Linux KSM (mm/ksm.c of Linux 6.12 and later, Documentation/admin-guide/mm/ksm.rst), as a policy.
+ *
+ *	- it goes round over all pages, pages_to_scan at a time, and sleeps sleep_millisecs
+ *	  in between
+ *	- a page is read, for its checksum, in each pass. Only if that is what it was in
+ *	  the last pass is it looked for among the merged pages, and then among the others
+ *	- of the others (KSM's unstable tree) only those count that were met in this pass: all
+ *	  are forgotten when the next one begins
+ *	- smart_scan: a page that was tried three times in vain is passed by in the next 1, 2, 4 and
+ *at most 8 passes, longer each time. One that is merged never is
+ *	- the scan-time advisor sets pages_to_scan after each pass, from how long it took and what
+ *	  CPU time it cost, so that a pass takes about advisor_target_scan_time
+ *
+ * What differs. KSM's checksum is of 32 bits, without a key; ours is the fingerprint, of 32 bits
+ *too, so it is as often wrong about a page that changed. KSM finds equals by walking two trees
+ *ordered by content; here the index does it, and what the walks would have cost is counted apart
+ *(`modelled`): one compare a level. Its trees can miss an equal page when one in the way has
+ *changed; the index cannot. Pages of zeroes and of ones are merged with the hypervisor's constant
+ *frames whatever use_zero_pages says, so with 0 one page more is saved in all for each of the two;
+ *the knob decides whether they are still met, and counted, in later passes, as KSM does.
+ *max_page_sharing is not there: KSM needs it for its reverse map, which we have not; compare with a
+ *large one. KSM keeps age and skips by the page's address, we by its frame: a page that was merged
+ *and is then written starts anew, at age 0. Pages that hold a guest's page tables and pinned ones
+ *are not met.
+ */
+#include "mm/policy/policy.h"
+
+static _Atomic uint64_t pages_to_scan, sleep_millisecs, smart_scan, use_zero_pages;
+static _Atomic uint64_t advisor, advisor_max_cpu, advisor_target_scan_time;
+static _Atomic uint64_t advisor_min_pages_to_scan, advisor_max_pages_to_scan;
+
+#define MOST UINT32_MAX
+
+static const struct scan_knob ksm_knobs[] = {
+    {"pages_to_scan",             100,   1, MOST, &pages_to_scan,             "pages that are scanned before it sleeps"         },
+    {"sleep_millisecs",           20,    0, MOST, &sleep_millisecs,           "how long it sleeps"                              },
+    {"smart_scan",                1,     0, 1,    &smart_scan,                "pass by pages that were tried in vain"           },
+    {"use_zero_pages",            0,     0, 1,    &use_zero_pages,            "merged pages of zeroes are not met any more"     },
+    {"advisor",                   0,     0, 1,    &advisor,                   "set pages_to_scan from the time that passes take"},
+    {"advisor_max_cpu",           70,    1, 100,  &advisor_max_cpu,           "percent of a CPU that the advisor allows"        },
+    {"advisor_target_scan_time",  200,   1, MOST, &advisor_target_scan_time,
+     "seconds a pass is to take"                                                                                                },
+    {"advisor_min_pages_to_scan", 500,   1, MOST, &advisor_min_pages_to_scan, "the advisor's first"                             },
+    {"advisor_max_pages_to_scan", 30000, 1, MOST, &advisor_max_pages_to_scan, "and its greatest"                                },
+    {NULL,                        0,     0, 0,    NULL,                       NULL                                              },
+};
+
+/* What is kept for each frame; KSM's rmap_item has 64 bytes for each page. */
+struct ksm_state {
+	uint8_t tag;   /* of the page that it is about */
+	uint8_t age;   /* how often the page was met */
+	uint8_t skips; /* how often it is still to be passed by */
+	uint8_t pass;  /* the last one in which it was read */
+};
+
+/* Guarded by the scan lock. */
+static struct {
+	uint8_t pass;                         /* from 1 on */
+	uint64_t left;                        /* pages until it sleeps */
+	uint64_t slept_us;                    /* since when */
+	uint64_t began_us, change, scan_time; /* the advisor's */
+	bool advised;
+} ksm;
+
+static void ksm_start(void)
+{
+	ksm.pass = 1;
+	ksm.left = 0;
+	ksm.slept_us = 0;
+	ksm.began_us = ksm.change = ksm.scan_time = 0;
+	ksm.advised = false;
+}
+
+/* ---- when ---- */
+
+static void ksm_sleep(void)
+{
+	ksm.left = 0;
+	if (!scan_clock(&ksm.slept_us))
+		ksm.slept_us = 0;
+}
+
+static bool ksm_next(struct scan_cursor *at, const struct scan_pass *last)
+{
+	uint64_t now;
+
+	(void)at;
+	(void)last;
+	if (scan_knob(&advisor) && !ksm.advised)
+		atomic_store(&pages_to_scan, scan_knob(&advisor_min_pages_to_scan));
+	ksm.advised = scan_knob(&advisor);
+	if (!scan_clock(&now)) {
+		ksm.left = UINT64_MAX;
+		return true;
+	}
+	if (!ksm.began_us)
+		ksm.began_us = now;
+	if (ksm.left == UINT64_MAX) /* the clock has come only now */
+		ksm.left = 0;
+	if (!ksm.left) {
+		if (ksm.slept_us && now - ksm.slept_us < scan_knob(&sleep_millisecs) * 1000)
+			return false;
+		ksm.left = scan_knob(&pages_to_scan);
+	}
+	return true;
+}
+
+/* ---- which pages ---- */
+
+static uint8_t ksm_tag(const struct frame *f)
+{
+	uint32_t h =
+	    (frame_owner(f) * UINT32_C(0x9e3779b1)) ^ (frame_slot(f) * UINT32_C(0x85ebca6b));
+
+	return (uint8_t)(h >> 24 | 1); /* never that of a new record */
+}
+
+static struct ksm_state *ksm_state(const struct scan_look *p)
+{
+	struct ksm_state *st = p->state;
+	uint8_t tag = ksm_tag(p->frame);
+
+	if (st->tag != tag)
+		*st = (struct ksm_state){.tag = tag};
+	return st;
+}
+
+static uint8_t ksm_skips_of_age(uint8_t age)
+{
+	if (age <= 3)
+		return 1;
+	if (age <= 5)
+		return 2;
+	return age <= 8 ? 4 : 8;
+}
+
+static bool ksm_skip(struct ksm_state *st)
+{
+	uint8_t age = st->age;
+
+	if (!scan_knob(&smart_scan))
+		return false;
+	if (age != UINT8_MAX)
+		st->age++;
+	if (age < 3)
+		return false;
+	if (!st->skips) {
+		st->skips = ksm_skips_of_age(age);
+		return false;
+	}
+	st->skips--;
+	return true;
+}
+
+/* A page more has been scanned; sleep when that was the last one of this batch. */
+static enum scan_want ksm_scanned(enum scan_want want)
+{
+	if (ksm.left != UINT64_MAX && --ksm.left == 0)
+		ksm_sleep();
+	return want;
+}
+
+static enum scan_want ksm_look(const struct scan_look *p)
+{
+	struct ksm_state *st;
+
+	if (!ksm.left)
+		return SCAN_STOP;
+	if (p->merged)
+		return p->constant && scan_knob(&use_zero_pages) ? SCAN_SKIP
+		                                                 : ksm_scanned(SCAN_READ);
+	st = ksm_state(p);
+	if (ksm_skip(st))
+		return SCAN_SKIP;
+	st->pass = ksm.pass;
+	return ksm_scanned(SCAN_GATE);
+}
+
+static bool ksm_counts(const struct frame *f, const void *state)
+{
+	const struct ksm_state *st = state;
+
+	return st->tag == ksm_tag(f) && st->pass == ksm.pass;
+}
+
+/* ---- the end of a pass ---- */
+
+static uint64_t ksm_or_1(uint64_t n)
+{
+	return n ? n : 1;
+}
+
+/*
+ * KSM's scan-time advisor: as many pages more as the pass took too long, smoothed by how that
+ * changed (30 % of it is news), within the limits of CPU time and of the knobs.
+ */
+static void ksm_advise(const struct scan_pass *pass, uint64_t now)
+{
+	uint64_t seconds = ksm_or_1((now - ksm.began_us) / 1000000);
+	uint64_t percent = ksm_or_1(pass->cycles ? pass->busy * 100 / pass->cycles : 0);
+	uint64_t factor = ksm_or_1(scan_knob(&advisor_target_scan_time) * 100 / seconds);
+	uint64_t change = ksm_or_1(seconds * 100 / (ksm.scan_time ? ksm.scan_time : seconds));
+	uint64_t pages = scan_knob(&pages_to_scan), each = ksm_or_1(pages / percent);
+
+	ksm.change = (70 * ksm.change + 30 * change) / 100;
+	ksm.scan_time = seconds;
+	pages = pages * 100 / factor * ksm.change / 100;
+	pages = min_u64(pages, each * scan_knob(&advisor_max_cpu));
+	pages = max_u64(pages, each * 10);
+	atomic_store(&pages_to_scan, min_u64(pages, scan_knob(&advisor_max_pages_to_scan)));
+}
+
+static uint64_t ksm_levels(uint64_t nodes)
+{
+	uint64_t levels = 0;
+
+	for (; nodes; nodes >>= 1)
+		levels++;
+	return levels;
+}
+
+static void ksm_pass_end(const struct scan_pass *pass)
+{
+	uint64_t now, levels;
+
+	levels = ksm_levels(counter_read(&mm.kinds[FRAME_SHARED])) + ksm_levels(pass->sought);
+	scan_count_modelled(pass->sought * levels);
+	if (scan_clock(&now)) {
+		if (scan_knob(&advisor))
+			ksm_advise(pass, now);
+		ksm.began_us = now;
+	}
+	ksm_sleep();
+	ksm.pass++;
+}
+
+const struct scan_policy policy_ksm = {
+    .name = "ksm",
+    .help = "Linux KSM: all pages in every pass, those that kept their checksum are compared",
+    .knobs = ksm_knobs,
+    .state_bytes = sizeof(struct ksm_state),
+    .blind = true,
+    .start = ksm_start,
+    .next = ksm_next,
+    .look = ksm_look,
+    .counts = ksm_counts,
+    .pass_end = ksm_pass_end,
+};
