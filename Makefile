@@ -108,7 +108,7 @@ all: $(B)/quire.elf $(B)/quire.iso guests
 run: all
 	@tools/run --machine qemu --tour --memory 256 --timeout 3600 tests/boot/demo.cfg
 run-linux: all linux
-	@tools/run --machine qemu --tour linux --memory 1024 --timeout 3600 tests/boot/demo-linux.cfg
+	@tools/run --machine qemu --tour linux --linux $(LINUX) --memory 1024 --timeout 3600 tests/boot/demo-linux.cfg
 run-vtx: all
 	@tools/run --machine bochs --tour --memory 64 --timeout 3600 tests/boot/demo-vtx.cfg
 
@@ -304,11 +304,19 @@ boot-svm: all clang $(B)/no-second-flush.elf
 boot-vtx: all $(B)/no-second-flush.elf
 	tools/boot-tests --machine bochs
 # Linux guests: each prints how long it took; on Bochs that is minutes.
-.PHONY: boot-linux-svm boot-linux-vtx
+.PHONY: boot-linux-svm boot-linux-vtx boot-linux-more-svm boot-linux-more-vtx linux-kernels
 boot-linux-svm: all linux
-	tools/boot-tests --machine qemu --group linux
+	tools/boot-tests --machine qemu --group linux --linux $(notdir $(LINUX))
 boot-linux-vtx: all linux
-	tools/boot-tests --machine bochs --group linux
+	tools/boot-tests --machine bochs --group linux --linux $(notdir $(LINUX))
+# Other kernels of Debian's, and more vCPUs.
+linux-kernels: linux # one after the other: they share apt's folder
+	@$(MAKE) --no-print-directory KERNEL=linux-image-amd64 linux
+	@$(MAKE) --no-print-directory KERNEL=linux-image-6.12-cloud-amd64 linux
+boot-linux-more-svm: all linux linux-kernels
+	tools/boot-tests --machine qemu --group linux-more
+boot-linux-more-vtx: all linux
+	tools/boot-tests --machine bochs --group linux-more
 lint: $(B)/quire.elf
 	tools/lint $(B)/quire.elf
 test: all
@@ -331,8 +339,9 @@ help:
 	@echo 'make linux        kernel and initramfs of a Linux guest, from Debian packages, in $(B)/linux/; KERNEL=PACKAGE: another'
 	@echo 'make images       images of guests'"'"' memory: sets of known truth, and four Linux guests; in $(B)/images/'
 	@echo 'make run-linux    four Debian guests, with a shell on the console of each'
-	@echo 'make test         all tests; parts: unit, tsan, fuzz-short, boot-svm, boot-vtx, lint'
+	@echo 'make test         all tests; parts: unit, tsan, fuzz-short, boot-svm, boot-vtx, boot-linux-svm, lint'
 	@echo 'make boot-linux-svm, make boot-linux-vtx    Debian guests on QEMU and on Bochs, from start to power-off'
+	@echo 'make boot-linux-more-svm, make boot-linux-more-vtx    the same with other kernels and more vCPUs'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
 	@echo 'make model-long   the model test with fresh seeds, for MODEL_SECONDS=$(MODEL_SECONDS) seconds'
 	@echo 'make mutants      the core broken in some hundred ways; each must fail a test (ONLY=NAME, FILES=mm/merge.c)'

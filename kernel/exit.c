@@ -12,6 +12,7 @@
 #include "arch/x86_64/guest/msr.h"
 #include "arch/x86_64/xstate.h"
 #include "kernel/apic.h"
+#include "kernel/crash_walk.h"
 #include "kernel/hypercall.h"
 #include "kernel/sched.h"
 
@@ -362,6 +363,7 @@ static void exit_shutdown(struct vcpu *v, const struct vmexit *x)
 {
 	(void)x;
 	domain_crash(v, "triple fault");
+	crash_walk(v);
 }
 
 static void exit_bad_state(struct vcpu *v, const struct vmexit *x)

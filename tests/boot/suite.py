@@ -44,13 +44,31 @@ def powers_off(*names):
     return lambda machine: {name: "poweroff" for name in names}
 
 
-# A group of its own (`--group linux`): it needs what `make linux` makes, and takes minutes.
+def debian(name, config, cpus, full, less, after=(), rounds=2, kernel="", **more):
+    """Debian guests (name -> CPUs) from start to power-off; see tools/quire_tools/linux_guests.py."""
+    return Case(name, config, script=[], outcomes=powers_off(*cpus),
+                check=life(cpus, full=full, less=less, rounds=rounds, kernel=kernel, after=list(after)), **more)
+
+
+def another_kernel(package, release):
+    """The same life under another of Debian's kernels, on two guests."""
+    return debian(f"two Debian guests, {package}", "linux-two.cfg", {"deb-1": 2, "deb-2": 1}, 192, 144, [shell_answers("deb-2")],
+                  kernel=release, linux=package, group="linux-more", machines=QEMU, memory=640, timeout=560)
+
+
+# Groups of their own: they need what `make linux` makes, and take minutes. `linux` is part of `make test` on QEMU.
 LINUX = [
-    Case("four Debian guests", "linux.cfg", group="linux", machines=QEMU, memory=1024, timeout=560, script=[],
-         outcomes=powers_off(*DEBIAN), check=life(DEBIAN, full=192, less=144, 
-                    after=[shell_answers("deb-2"), shares_as_the_oracle(list(DEBIAN))])),
-    Case("a Debian guest on VT-x", "linux-one.cfg", group="linux", machines=BOCHS, smp=1, memory=256, timeout=1800, script=[],
-         outcomes=powers_off("deb-1"), check=life({"deb-1": 1}, full=128, less=96, rounds=1, after=[shell_answers("deb-1")])),
+    debian("four Debian guests", "linux.cfg", DEBIAN, 192, 144, [shell_answers("deb-2"), shares_as_the_oracle(list(DEBIAN))],
+           group="linux", machines=QEMU, memory=1024, timeout=560),
+    debian("a Debian guest on VT-x", "linux-one.cfg", {"deb-1": 1}, 128, 96, [shell_answers("deb-1")], rounds=1,
+           group="linux", machines=BOCHS, smp=1, memory=256, timeout=1800),
+
+    another_kernel("linux-image-amd64", r"^6\.1\..*[0-9]-amd64$"),
+    another_kernel("linux-image-6.12-cloud-amd64", r"^6\.12\..*-cloud-amd64$"),
+    debian("a Debian guest with four vCPUs", "linux-four-cpus.cfg", {"deb-1": 4}, 192, 144, [shell_answers("deb-1")],
+           group="linux-more", machines=QEMU, memory=512, timeout=560),
+    debian("a Debian guest with two vCPUs on VT-x", "linux-two-cpus.cfg", {"deb-1": 2}, 128, 96, [shell_answers("deb-1")], rounds=1,
+           group="linux-more", machines=BOCHS, memory=256, timeout=3600),
 ]
 
 CASES = LINUX + [

@@ -28,13 +28,15 @@ class Case:
     tries: int = 1               # runs of which one must pass: a test of a test, which has to meet a race
     group: str = ""              # run only when it is asked for (tools/boot-tests --group)
     check: object = None         # f(session) -> list of troubles; runs before power-off
+    linux: str = "linux"         # where `make linux` put the files of Linux guests, under build/
     options: dict = field(default_factory=dict)       # more of tools/run's options
 
 
 def machine_options(case, machine):
     base = dict(machine=machine, cpu=case.cpu.get(machine), smp=case.smp, memory=case.memory,
                 append="", elf=str(BUILD / "quire.elf"), iso=False, uefi=False, bios=None, grub="",
-                count=False, kvm=False, ips=50000000, modules=[], config=str(TOP / "tests/boot" / case.config) if case.config else None)
+                count=False, kvm=False, ips=50000000, modules=[], linux=str(BUILD / case.linux),
+                config=str(TOP / "tests/boot" / case.config) if case.config else None)
     base.update(case.options)
     return SimpleNamespace(**base)
 

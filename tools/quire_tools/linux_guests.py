@@ -57,12 +57,14 @@ class Watch:
             self.audit()
             raise GuestEnded("; ".join(ended))
 
-    def user_space(self, names, cpus):
+    def user_space(self, names, cpus, kernel=""):
         self.until(names, lambda g: any(USER_SPACE.search(line) for line in g.lines), "user space")
         for name in names:
             said = next(found for line in self.guest(name).lines if (found := USER_SPACE.search(line)))
             if int(said.group(3)) != cpus[name]:
                 self.trouble.append(f"{name}: has {said.group(3)} CPUs, not {cpus[name]}")
+            if not re.search(kernel, said.group(2)):
+                self.trouble.append(f"{name}: runs kernel {said.group(2)}, not {kernel}")
         self.notes.append(f"kernel {said.group(2)}; user space at " +
                           ", ".join(f"{USER_SPACE.search(' '.join(self.guest(n).lines)).group(1)} s ({n})" for n in names))
 
@@ -136,12 +138,15 @@ def type_in(session, keys):
         time.sleep(0.03)
 
 
-def life(cpus, full, less, after=(), rounds=2):
-    """A check for Case: the whole life of these guests (name -> CPUs), with `full` MiB and at times `less`."""
+def life(cpus, full, less, after=(), rounds=2, kernel=""):
+    """A check for Case: the whole life of these guests (name -> CPUs), with `full` MiB and at times `less`.
+
+    kernel: what its release must match.
+    """
     names = list(cpus)
 
     def live(w):
-        w.user_space(names, cpus)
+        w.user_space(names, cpus, kernel)
         w.work(names, 1)
         w.balloon(names, less)
         w.work(names, rounds)

@@ -104,8 +104,8 @@ class Machine:
 
     def bundle(self):
         path = self.folder / "run.bundle"
-        tool(TOP / "tools/pack", "--out", path, "--search", BUILD / "guests", "--search", BUILD / "linux",
-             self.options.config)
+        tool(TOP / "tools/pack", "--out", path, "--search", BUILD / "guests",
+             "--search", getattr(self.options, "linux", BUILD / "linux"), self.options.config)
         return path
 
     def iso(self):
