@@ -108,6 +108,90 @@ static void large_leaf_beyond_promised_ram(void **state)
 	destroy_space(&other);
 }
 
+/* A pinned page under a large leaf stays, and so does the leaf; its neighbour can go. */
+static void pinned_under_a_large_leaf(void **state)
+{
+	gfn_t pinned = GFN(5), next = GFN(6);
+	void *page;
+
+	(void)state;
+	assert_int_equal(mm_populate_large(&s, GFN(0)), MM_OK);
+	assert_int_equal(mm_pin(&s, pinned, &page), MM_OK);
+	assert_int_equal(balloon_out(&s, &pinned, 1, 0), 0);
+	assert_true(p2m_lookup(&s, pinned).large);
+	assert_int_equal(balloon_out(&s, &next, 1, 0), 1);
+	assert_int_equal(balloon_out(&s, &pinned, 1, 0), 0);
+	assert_ptr_equal(env_frame(p2m_lookup(&s, pinned).mfn), page);
+	audit_passes();
+	mm_unpin(&s, pinned);
+	assert_int_equal(balloon_out(&s, &pinned, 1, 0), 1);
+}
+
+/* A guest's page table that waits for the dice under a large leaf has no entry of its own that
+ * would tell of it: the whole leaf is looked at again, and nothing is split. */
+static void table_under_a_large_leaf(void **state)
+{
+	uint64_t passes, looked;
+	struct frame *f;
+
+	(void)state;
+	assert_int_equal(mm_populate_large(&s, GFN(0)), MM_OK);
+	for (uint64_t i = 0; i < LARGE_PAGES; i++)
+		guest_puts(&s, PAGE(i), i + 1);
+	scan_settle();
+	guest_puts(&s, PAGE(7), 1000);
+	f = frame_at(p2m_lookup(&s, GFN(7)).mfn);
+	frame_set_flag(f, FRAME_GUEST_TABLE);
+	frame_set_age(f, 15);
+	looked = mm_stats().pages_scanned;
+	passes = mm_stats().full_scans;
+	for (unsigned i = 0; i < 5; i++)
+		scan_settle();
+	passes = mm_stats().full_scans - passes;
+	assert_in_range(passes, 5, 100);
+	assert_in_range(mm_stats().pages_scanned - looked, (passes - 1) * LARGE_PAGES,
+	                (passes + 1) * LARGE_PAGES);
+	assert_true(frame_flag(f, FRAME_GUEST_TABLE));
+	assert_int_equal(space_stats(&s).large_leaves, 1);
+}
+
+/* The partner is ballooned out while its page waits in the batch: its frame may be anybody's. */
+static void partner_gone(void **state)
+{
+	struct merge_page page = {.gfn = GFN(9)};
+	struct index_match match = {.owner = 2, .gfn = 5};
+	gfn_t gone = GFN(5);
+
+	(void)state;
+	make_space(&other, 2, 16);
+	guest_puts(&other, PAGE(5), 77);
+	guest_puts(&s, PAGE(9), 77);
+	scan_settle(); /* what was written is known; nothing equals but these two */
+	assert_int_equal(mm_stats().pages_saved, 1);
+	guest_puts(&other, PAGE(5), 78);
+	guest_puts(&s, PAGE(9), 78);
+	guest_leave_all();
+	p2m_harvest(&other, GFN(0), 16);
+	p2m_harvest(&s, GFN(0), 16);
+	match.mfn = p2m_lookup(&other, gone).mfn;
+	page.mfn = p2m_lookup(&s, page.gfn).mfn;
+	page.fingerprint = hash_fingerprint(env_frame(page.mfn), s.share_group);
+	frame_clear_flag(frame_at(match.mfn), FRAME_STALE);
+	frame_clear_flag(frame_at(page.mfn), FRAME_STALE);
+	lock_take(&mm.scan_lock, LOCK_SCAN);
+	p2m_lock(&s);
+	assert_true(merge_add(&s, page, match));
+	p2m_unlock(&s);
+	assert_int_equal(balloon_out(&other, &gone, 1, 0), 1);
+	assert_int_equal(merge_commit(), 0);
+	lock_drop(&mm.scan_lock, LOCK_SCAN);
+	audit_passes();
+	assert_int_equal(guest_sees(&s, PAGE(9)), 78);
+	assert_int_equal(p2m_lookup(&other, gone).type, P2M_BALLOONED);
+	assert_int_equal(p2m_lookup(&s, page.gfn).type, P2M_PRIVATE);
+	destroy_space(&other);
+}
+
 /* Questions about pages that are not there have an answer. */
 static void nothing_there(void **state)
 {
@@ -325,6 +409,9 @@ int main(void)
 	    T(read_only_foreign_page),
 	    T(balloon_at_the_limits),
 	    T(large_leaf_beyond_promised_ram),
+	    T(pinned_under_a_large_leaf),
+	    T(table_under_a_large_leaf),
+	    T(partner_gone),
 	    T(nothing_there),
 	    T(one_private_frame),
 	    T(the_end_in_small_steps),

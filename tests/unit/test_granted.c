@@ -48,10 +48,35 @@ static void pinned_pages_of_others(void **state)
 	mm_unpin(&owner, GFN(HERE));
 }
 
+/* A borrower has page tables for what it was promised, and a few more: who scatters borrowed pages
+ * over all addresses is told so, and has what it had. */
+static void tables_run_out(void **state)
+{
+	mfn_t mfn = p2m_lookup(&owner, GFN(HERE)).mfn;
+	enum mm_status st = MM_OK;
+	unsigned n = 0;
+	void *page;
+
+	(void)state;
+	assert_int_equal(mm_pin(&owner, GFN(HERE), &page), MM_OK);
+	for (; st == MM_OK; n += st == MM_OK)
+		st = mm_map_granted(&borrower, GFN(AT + (uint64_t)n * LARGE_PAGES), mfn, false);
+	assert_int_equal(st, MM_LIMIT);
+	assert_in_range(n, 1, 1000);
+	assert_int_equal(borrower.stats.granted, n);
+	audit_passes();
+	while (n-- > 0) {
+		assert_true(guest_sees(&borrower, PAGE(AT + (uint64_t)n * LARGE_PAGES)) == 77);
+		mm_unmap_granted(&borrower, GFN(AT + (uint64_t)n * LARGE_PAGES), mfn);
+	}
+	mm_unpin(&owner, GFN(HERE));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(pinned_pages_of_others, setup, teardown),
+	    cmocka_unit_test_setup_teardown(tables_run_out, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("granted", tests, NULL, NULL);
