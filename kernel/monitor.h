@@ -97,6 +97,9 @@ void monitor_sharing_json(const struct domain *d);
 /* A slice of the map lines of [gfn, end); returns where the next begins, >= end at the end. */
 uint64_t monitor_map_slice(struct domain *d, uint64_t gfn, uint64_t end);
 
+/* monitor_table.c */
+bool monitor_table_log(struct run *r);
+
 /* monitor_core.c */
 bool monitor_dump_core(struct run *r);
 

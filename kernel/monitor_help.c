@@ -48,6 +48,8 @@ const struct verb monitor_verbs[] = {
      "settle", monitor_settle, 0, 0, false},
     {"map", "DOMAIN", "its guest frames and the machine frames behind them",
      "map fill", monitor_map, 1, 1, false},
+    {"table-log", "[FROM]", "pages with guests' page tables: breaks and back-offs, from that event on",
+     "table-log 0", monitor_table_log, 0, 1, false},
     {"dump-core", "DOMAIN|all [FIRST COUNT]", "hold it at one instant, and say where its memory lies",
      "dump-core fill 256 16", monitor_dump_core, 1, 3, true},
     {"audit", "[--json]", "check the twelve invariants on the stopped machine",

@@ -22,19 +22,10 @@
 #include "mm/cow.h"
 #include "mm/flush.h"
 #include "mm/fund.h"
+#include "mm/guest_table.h"
 #include "mm/populate.h"
 #include "mm/quiet.h"
 #include "mm/scan.h"
-
-/* A walk of guest page tables wrote here: keep the page out of merging, longer each time. */
-static void cow_mark_guest_table(mfn_t mfn, unsigned old_age)
-{
-	struct frame *f = frame_at(mfn);
-	unsigned top = FRAME_AGE_MASK >> FRAME_AGE_SHIFT;
-
-	frame_set_age(f, old_age < top ? old_age + 1 : top);
-	frame_set_flag(f, FRAME_GUEST_TABLE);
-}
 
 static void cow_unmap_counted(struct space *s, mfn_t old)
 {
@@ -98,6 +89,7 @@ static enum mm_status cow_break(struct space *s, gfn_t gfn, uint64_t *e, bool gu
 {
 	mfn_t old = mm.format->frame(p2m_entry_get(e), 1);
 	struct frame *f = frame_at(old);
+	bool constant = frame_kind(f) == FRAME_CONSTANT;
 	enum mm_status st = MM_OK;
 	unsigned age;
 
@@ -111,21 +103,21 @@ static enum mm_status cow_break(struct space *s, gfn_t gfn, uint64_t *e, bool gu
 	}
 	if (st == MM_OK)
 		scan_tell(s, gfn, SCAN_BROKEN);
-	if (st == MM_OK && guest_walk) {
-		cow_mark_guest_table(*out, age);
-		s->stats.table_breaks++;
-	}
+	if (st == MM_OK && guest_walk)
+		guest_table_found(s, gfn, *out, age,
+		                  constant ? GUEST_TABLE_CONSTANT : GUEST_TABLE_BROKE);
 	return st;
 }
 
-static enum mm_status cow_unprotect(struct space *s, uint64_t *e, bool guest_walk, mfn_t *out)
+static enum mm_status cow_unprotect(struct space *s, gfn_t gfn, uint64_t *e, bool guest_walk,
+                                    mfn_t *out)
 {
 	*out = mm.format->frame(p2m_entry_get(e), 1);
 	p2m_allow_write(e);
 	/* A write is coming; where the CPU sets no dirty bits nobody else would tell. */
 	frame_set_flag(frame_at(*out), FRAME_STALE);
 	if (guest_walk)
-		cow_mark_guest_table(*out, frame_age(frame_at(*out)));
+		guest_table_found(s, gfn, *out, frame_age(frame_at(*out)), GUEST_TABLE_PROTECTED);
 	s->stats.unprotects++;
 	return MM_OK;
 }
@@ -148,7 +140,7 @@ static enum mm_status cow_leaf(struct space *s, gfn_t gfn, struct p2m_slot p, bo
 	if (sw & PTE_SW_UNTOUCHED)
 		return populate_page(s, gfn, p.entry, out);
 	if (sw & PTE_SW_PROTECTED)
-		return cow_unprotect(s, p.entry, guest_walk, out);
+		return cow_unprotect(s, gfn, p.entry, guest_walk, out);
 	return MM_INVAL;
 }
 

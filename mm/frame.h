@@ -28,7 +28,7 @@ enum frame_kind {
  * Flags of a record, beside its kind. Age: while FRAME_GUEST_TABLE is set, the
  * back-off exponent: a scan pass clears the flag with probability 1 / 2^age,
  * and each break by a walk of guest page tables makes age one more (up to 15).
- * A merge keeps the larger age in the survivor.
+ * A merge keeps the larger age in the survivor. mm/guest_table.c has the rest.
  */
 #define FRAME_INDEXED     BIT(4) /* is in an index chain (shared, or private hint) */
 #define FRAME_STALE       BIT(5) /* written since the scanner last fingerprinted it */

@@ -15,6 +15,7 @@
  * Not shown: what was never touched, holes, foreign leaves, pinned pages, and, but for the
  * throw of a dice, pages that hold a guest's page tables.
  */
+#include "mm/guest_table.h"
 #include "mm/index.h"
 #include "mm/quiet.h"
 #include "mm/scan.h"
@@ -47,11 +48,9 @@ static void look_private(struct scan_slice *w, gfn_t gfn, struct scan_look l)
 		index_remove(frame_mfn(f));
 		w->written++;
 	}
-	if (frame_flag(f, FRAME_GUEST_TABLE)) {
-		if (l.written || !scan_dice(frame_age(f)))
-			return;
-		frame_clear_flag(f, FRAME_GUEST_TABLE);
-	}
+	if (frame_flag(f, FRAME_GUEST_TABLE) &&
+	    (l.written || guest_table_rests(w->space, gfn, frame_mfn(f))))
+		return;
 	want = look_ask(w, l);
 	if ((want == SCAN_READ || want == SCAN_GATE) && !l.written)
 		scan_note(w, gfn, frame_mfn(f), want == SCAN_GATE || !mm.format->dirty_mask);

@@ -17,6 +17,7 @@
  * where the last slice stopped, so that a walk with a gap is not taken for a whole one.
  */
 #include "mm/scan_walk.h"
+#include "mm/guest_table.h"
 #include "mm/index.h"
 #include "mm/quiet.h"
 
@@ -28,21 +29,11 @@ static struct {
 	gfn_t next;    /* where it goes on */
 	bool calm; /* "accessed" was found clear at its beginning, and no leaf calls for a look */
 } walking;
-static uint64_t scan_seed;
 
 void scan_walk_init(void)
 {
 	walking.domid = 0;
-	scan_seed = env_random() | 1;
-}
-
-/* A cheap generator is good enough for a back-off. */
-bool scan_dice(unsigned age)
-{
-	scan_seed ^= scan_seed << 13;
-	scan_seed ^= scan_seed >> 7;
-	scan_seed ^= scan_seed << 17;
-	return !(scan_seed >> 16 & (BIT(age) - 1));
+	guest_table_init();
 }
 
 /* ---- one page ---- */
@@ -101,11 +92,8 @@ static bool scan_clean(struct scan_slice *w, gfn_t gfn, mfn_t mfn)
 		return false; /* in the index, and unchanged: the common case */
 	if ((bits & 15u) != FRAME_PRIVATE || (bits & FRAME_PINNED))
 		return false;
-	if (bits & FRAME_GUEST_TABLE) {
-		if (!scan_dice(frame_age(f)))
-			return true;
-		frame_clear_flag(f, FRAME_GUEST_TABLE);
-	}
+	if (bits & FRAME_GUEST_TABLE && guest_table_rests(w->space, gfn, mfn))
+		return true;
 	if (!w->policy->quiet(f))
 		return true;
 	scan_note(w, gfn, mfn, !mm.format->dirty_mask);

@@ -56,9 +56,6 @@ void scan_look_picked(struct scan_slice *w, const struct scan_cursor *pick, unsi
 /* Note a page that is to be read; p2m lock held. */
 void scan_note(struct scan_slice *w, gfn_t gfn, mfn_t mfn, bool gate);
 
-/* A chance of 1 in 2^age: for pages of guest tables. */
-bool scan_dice(unsigned age);
-
 /* Clear bits of a present entry, and set others. */
 void scan_change(uint64_t *entry, uint64_t clear, uint64_t set);
 

@@ -352,6 +352,22 @@ static void dump_core_refuses(void **state)
 	assert_true(scan_is_on);
 }
 
+static void the_table_log(void **state)
+{
+	(void)state;
+	type("table-log\r");
+	assert_heard("\n@quire table-log first=5 2:15:c:3:7 2:16:p:3:7 2:17:o:3:7 2:18:b:3:7 ");
+	assert_heard(
+	    " 2:24:b:3:7\n@quire table-log first=21 2:25:c:3:7 2:26:p:3:7 2:27:o:3:7 2:28:b:3:7\n"
+	    "@quire done status=0 command=table-log\n");
+	type("table-log 24\r");
+	assert_heard("\n@quire table-log first=24 2:28:b:3:7\n@quire done");
+	type("table-log 25\r");
+	assert_not_heard("first=");
+	type("table-log x\r");
+	assert_heard("table-log: the first event must be a number, not `x`");
+}
+
 static void the_audit(void **state)
 {
 	(void)state;
@@ -534,6 +550,7 @@ int main(void)
 	    cmocka_unit_test_setup(keys_while_a_command_runs, fresh),
 	    cmocka_unit_test_setup(console_of_one_guest, fresh),
 	    cmocka_unit_test_setup(the_map, fresh),
+	    cmocka_unit_test_setup(the_table_log, fresh),
 	    cmocka_unit_test_setup(dump_core_of_all, fresh),
 	    cmocka_unit_test_setup(dump_core_of_one, fresh),
 	    cmocka_unit_test_setup(dump_core_refuses, fresh),
