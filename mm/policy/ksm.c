@@ -9,21 +9,25 @@
  *	- of the others (KSM's unstable tree) only those count that were met in this pass: all
  *	  are forgotten when the next one begins
  *	- smart_scan: a page that was tried three times in vain is passed by in the next 1, 2, 4 and
- *at most 8 passes, longer each time. One that is merged never is
+ *	  at most 8 passes, longer each time. One that is merged never is
  *	- the scan-time advisor sets pages_to_scan after each pass, from how long it took and what
  *	  CPU time it cost, so that a pass takes about advisor_target_scan_time
  *
- * What differs. KSM's checksum is of 32 bits, without a key; ours is the fingerprint, of 32 bits
- *too, so it is as often wrong about a page that changed. KSM finds equals by walking two trees
- *ordered by content; here the index does it, and what the walks would have cost is counted apart
- *(`modelled`): one compare a level. Its trees can miss an equal page when one in the way has
- *changed; the index cannot. Pages of zeroes and of ones are merged with the hypervisor's constant
- *frames whatever use_zero_pages says, so with 0 one page more is saved in all for each of the two;
- *the knob decides whether they are still met, and counted, in later passes, as KSM does.
- *max_page_sharing is not there: KSM needs it for its reverse map, which we have not; compare with a
- *large one. KSM keeps age and skips by the page's address, we by its frame: a page that was merged
- *and is then written starts anew, at age 0. Pages that hold a guest's page tables and pinned ones
- *are not met.
+ * What differs:
+ *
+ *	- KSM's checksum is of 32 bits, without a key; ours is the fingerprint, of 32 bits too, so it
+ *	  is as often wrong about a page that changed
+ *	- KSM finds equals by walking two trees ordered by content; here the index does it, and
+ *	  what the walks would have cost is counted apart (`modelled`): one compare a level. Its
+ *	  trees can miss an equal page when one in the way has changed; the index cannot
+ *	- pages of zeroes and of ones are merged with the hypervisor's constant frames whatever
+ *	  use_zero_pages says, so with 0 one page more is saved in all for each of the two; the knob
+ *	  decides whether they are still met, and counted, in later passes, as KSM does
+ *	- max_page_sharing is not there: KSM needs it for its reverse map, which we have not;
+ *	  compare with a large one
+ *	- KSM keeps age and skips by the page's address, we by its frame: a page that was merged
+ *	  and is then written starts anew, at age 0
+ *	- pages that hold a guest's page tables and pinned ones are not met
  */
 #include "mm/policy/policy.h"
 

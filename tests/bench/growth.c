@@ -10,7 +10,7 @@
  * so that nobody notices. A write sets the flags as a CPU does, and leaves the content.
  *
  * Before each pass WRITES pages are written: "local", all within one window of 64 MiB, as programs
- *do; or "scattered", anywhere in all memory. A pass clears their dirty bits, and reads what was
+ * do; or "scattered", anywhere in all memory. A pass clears their dirty bits, and reads what was
  * written before the pass before. Told are means over some passes.
  */
 #include <stdlib.h>

@@ -13,9 +13,9 @@
  *			then on those without: each answer, each counter, each mapping of
  *			a step must be that of the first format (log.c)
  *	roomy		a world in which memory does not end and nobody strikes: then the formats
- *with and without dirty bits answer alike too, although they are scanned differently, and in the
- *end as many pages are saved weak hash	all contents of a group have one fingerprint: slow, and
- *still right
+ *			with and without dirty bits answer alike too, although they are scanned
+ *			differently, and in the end as many pages are saved
+ *	weak hash	all contents of a group have one fingerprint: slow, and still right
  *
  * Without dirty bits the scanner reads every page in every pass, merges later, and so runs out of
  * memory at other moments: only in a roomy world can its answers be compared.
