@@ -162,7 +162,7 @@ $(TESTS): $(B)/tests/%: $(B)/native/tests/%.o $(B)/native/libquire.a
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(B)/native/libquire.a $(NATIVE_LDFLAGS)
 
 .PHONY: unit
-unit: $(TESTS) $(B)/bench/bench-quire $(B)/bench/count.so
+unit: $(TESTS) $(B)/bench/bench-quire $(B)/bench/count.so $(B)/bench/replay
 	tools/ktap $(TESTS) $(wildcard tests/tools/*.py)
 
 # The model test with fresh seeds, for an hour or as long as one likes.
@@ -278,9 +278,13 @@ $(B)/bench/bench-ksm: $(B)/bench/tests/bench/ksm.o $(B)/bench/tests/bench/sets.o
 $(B)/bench/bench-fingerprint: $(B)/bench/tests/bench/fingerprint.o $(B)/bench/tests/bench/world.o $(BENCH_CORE)
 $(B)/bench/bench-breaks: $(B)/bench/tests/bench/breaks.o $(BENCH_HOST) $(BENCH_CORE)
 $(B)/bench/bench-growth: $(B)/bench/tests/bench/growth.o $(BENCH_HOST) $(BENCH_CORE)
-$(BENCHES):
+$(BENCHES) $(B)/bench/replay:
 	@echo "  LINK    $@"
 	$(Q)$(CC) -no-pie $(BENCH_LINK) -o $@ $^
+$(B)/bench/replay: $(addprefix $(B)/bench/tests/bench/,replay.o replay_truth.o trace_file.o world.o writer.o) $(BENCH_CORE)
+$(B)/bench/replay: BENCH_LINK := -Wl,--wrap=p2m_share -Wl,--wrap=p2m_switch
+.PHONY: replay
+replay: $(B)/bench/replay
 bench-hash: $(B)/bench/bench-hash
 	$< $(B)/bench/bench-hash.jsonl
 bench-ksm: $(BENCHES)

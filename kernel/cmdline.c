@@ -28,6 +28,7 @@ static const struct {
     {"scan.on",     SWITCH},
     {"scan.policy", ANY   },
     {"scan.pages",  NUMBER},
+    {"trace.port",  NUMBER},
 };
 
 static char line[CMDLINE_MAX];

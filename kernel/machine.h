@@ -50,6 +50,12 @@ void machine_timer(uint64_t deadline_ns);
 void machine_putc(char c); /* '\n' becomes CR LF where that is needed; safe in a panic */
 int machine_getc(void);    /* the next byte typed, or -1; polls, never waits */
 
+/* ---- the port by which a trace leaves (drivers/trace_port.c) ---- */
+
+const char *machine_trace_port(void); /* which; NULL if there is none */
+/* How many bytes it took, maybe none; never waits. */
+size_t machine_trace_send(const void *bytes, size_t n);
+
 /* ---- ends ---- */
 
 void machine_reboot(void) noreturn_fn;   /* leaves VMX or SVM on every CPU first */

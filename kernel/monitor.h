@@ -103,6 +103,9 @@ bool monitor_table_log(struct run *r);
 /* monitor_core.c */
 bool monitor_dump_core(struct run *r);
 
+/* monitor_trace.c */
+bool monitor_trace(struct run *r);
+
 /* monitor_machine.c */
 bool monitor_info(struct run *r);
 bool monitor_hwinfo(struct run *r);

@@ -46,6 +46,8 @@ const struct verb monitor_verbs[] = {
      "scan policy ksm", monitor_scan, 0, 3, false},
     {"settle", "", "scan until nothing new can be merged",
      "settle", monitor_settle, 0, 0, false},
+    {"trace", "[on [MS]|off] [--json]", "record what guests do to memory, a tick every 500 ms",
+     "trace on 250", monitor_trace, 0, 2, false},
     {"map", "DOMAIN", "its guest frames and the machine frames behind them",
      "map fill", monitor_map, 1, 1, false},
     {"table-log", "[FROM]", "pages with guests' page tables: breaks and back-offs, from that event on",

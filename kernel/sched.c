@@ -26,6 +26,7 @@
  */
 #include "kernel/sched.h"
 #include "kernel/exit.h"
+#include "kernel/tracer.h"
 #include "kernel/xen_abi.h"
 #include "mm/mm.h"
 
@@ -379,6 +380,7 @@ static void sched_softwork(struct cpu_sched *c)
 	c->monitor = monitor_poll();
 	while (domain_reap() && machine_ns() - now < REAP_NS)
 		;
+	(void)tracer_poll();
 	sched_scan_busy(c);
 }
 
@@ -445,7 +447,8 @@ static void sched_idle(struct cpu_sched *c, unsigned cpu)
 		machine_irq_window();
 		return;
 	}
-	if (!c->poll && ((cpu == 0 && domain_reap()) || sched_scan(c, scan_pages))) {
+	if (!c->poll &&
+	    ((cpu == 0 && (domain_reap() || tracer_poll())) || sched_scan(c, scan_pages))) {
 		machine_irq_window();
 		return;
 	}

@@ -19,11 +19,13 @@
 #include "mm/p2m_table.h"
 #include "mm/pin.h"
 #include "mm/quiet.h"
+#include "mm/trace.h"
 
 void balloon_unmap(struct space *s, gfn_t gfn, uint64_t *e, uint64_t value, struct deferred *d)
 {
 	uint64_t old = p2m_entry_exchange(e, value);
 
+	trace_event(TRACE_OUT, s, gfn, 1);
 	switch (p2m_type_of(s, gfn, old, 1)) {
 	case P2M_PRIVATE:
 		s->stats.private_pages--;
@@ -109,8 +111,10 @@ static bool balloon_out_one(struct space *s, struct p2m_cursor *c, gfn_t gfn, ui
 {
 	uint64_t *e = gfn.n < GFN_LIMIT ? p2m_at(s, c, gfn) : NULL;
 
-	if (balloon_out_private(e, hole, d))
+	if (balloon_out_private(e, hole, d)) {
+		trace_event(TRACE_OUT, s, gfn, 1);
 		return true;
+	}
 	e = balloon_can_go(s, c, gfn);
 	if (e)
 		balloon_unmap(s, gfn, e, hole, d);
@@ -147,6 +151,7 @@ static void balloon_out_leaf(struct space *s, gfn_t first, uint64_t *e, struct d
 		children[i] = mm.format->soft(P2M_SOFT_BALLOONED);
 	old = p2m_entry_exchange(e, mm.format->table(table));
 	deferred_add_large(d, mm.format->frame(old, 2));
+	trace_event(TRACE_OUT, s, first, LARGE_PAGES);
 	s->stats.large_leaves--;
 	s->stats.private_pages -= LARGE_PAGES;
 }

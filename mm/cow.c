@@ -26,6 +26,7 @@
 #include "mm/populate.h"
 #include "mm/quiet.h"
 #include "mm/scan.h"
+#include "mm/trace.h"
 
 static void cow_unmap_counted(struct space *s, mfn_t old)
 {
@@ -80,6 +81,7 @@ static enum mm_status cow_copy(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *o
 	cow_unmap_counted(s, old);
 	s->stats.private_pages++;
 	s->stats.breaks++;
+	trace_event(TRACE_BREAK, s, gfn, 0);
 	*out = new;
 	return MM_OK;
 }
@@ -97,6 +99,7 @@ static enum mm_status cow_break(struct space *s, gfn_t gfn, uint64_t *e, bool gu
 	age = frame_age(f);
 	if (frame_kind(f) == FRAME_SHARED && index_take_over(old, s->domid, gfn)) {
 		cow_take_over(s, old, e);
+		trace_event(TRACE_BREAK, s, gfn, 1);
 		*out = old;
 	} else {
 		st = cow_copy(s, gfn, e, out);

@@ -14,6 +14,7 @@
 #include "mm/buddy.h"
 #include "mm/core.h"
 #include "mm/fund_batch.h"
+#include "mm/trace.h"
 
 static uint64_t fund_reserve, fund_debt;
 
@@ -64,6 +65,7 @@ static void fund_make_private(struct space *s, mfn_t mfn, gfn_t gfn)
 	atomic_store_explicit(&f->owner, s->domid, memory_order_relaxed);
 	f->link = 0;
 	frame_set_bits(f, FRAME_PRIVATE, FRAME_STALE);
+	trace_written(f);
 }
 
 /* One frame for s, lock held. */

@@ -12,6 +12,7 @@
 #include "mm/quiet.h"
 #include "mm/fund.h"
 #include "mm/scan.h"
+#include "mm/trace.h"
 
 /* The small leaf of gfn, or NULL. A merge asks several times for the same one. */
 static uint64_t *leaf_small(struct space *s, gfn_t gfn)
@@ -55,8 +56,10 @@ void p2m_protect_leaf(uint64_t *e)
 		protected = f->leaf(mfn, 1, f->access(v) & ~PTE_W, PTE_SW_PROTECTED);
 		protected |= v & f->accessed_mask;
 	} while (!p2m_entry_cas(e, &v, protected));
-	if (v & f->dirty_mask)
+	if (v & f->dirty_mask) {
 		frame_set_flag(frame_at(mfn), FRAME_STALE);
+		trace_written(frame_at(mfn));
+	}
 }
 
 bool p2m_protect(struct space *s, gfn_t gfn)
@@ -173,16 +176,24 @@ void p2m_mark_dirty(struct space *s, gfn_t gfn, mfn_t mfn)
 
 	quiet_doubt(s, gfn);
 	frame_set_flag(f, FRAME_STALE);
+	if (frame_owner(f) == s->domid) /* else lent by another domain, and pinned there */
+		trace_written(f);
 	if (frame_kind(f) == FRAME_PRIVATE && frame_flag(f, FRAME_INDEXED))
 		index_remove(mfn);
 	scan_tell(s, gfn, SCAN_FILLED);
+}
+
+static void harvest_frame(struct frame *f)
+{
+	frame_set_flag(f, FRAME_STALE);
+	trace_written(f);
 }
 
 static void harvest_frames(mfn_t first, uint64_t pages)
 {
 	for (uint64_t i = 0; i < pages; i++)
 		if (frame_kind(frame_at(MFN(first.n + i))) == FRAME_PRIVATE)
-			frame_set_flag(frame_at(MFN(first.n + i)), FRAME_STALE);
+			harvest_frame(frame_at(MFN(first.n + i)));
 }
 
 /* One leaf: returns whether it was dirty. */

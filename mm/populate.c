@@ -9,6 +9,7 @@
 #include "mm/fund.h"
 #include "mm/quiet.h"
 #include "mm/scan.h"
+#include "mm/trace.h"
 
 #define PTE_RWX (PTE_R | PTE_W | PTE_X)
 
@@ -40,6 +41,7 @@ enum mm_status populate_page(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *out
 	s->stats.private_pages++;
 	s->stats.populates++;
 	scan_tell(s, gfn, SCAN_POPULATED);
+	trace_event(TRACE_POPULATE, s, gfn, 0);
 	*out = mfn;
 	return MM_OK;
 }

@@ -20,6 +20,7 @@
 #include "mm/guest_table.h"
 #include "mm/index.h"
 #include "mm/quiet.h"
+#include "mm/trace.h"
 
 #define KNOWN_LEAVES 8u /* leaves of a known region for one unit of the budget */
 
@@ -60,6 +61,7 @@ static void scan_written(struct scan_slice *w, mfn_t mfn)
 	struct frame *f = frame_at(mfn);
 
 	frame_set_flag(f, FRAME_STALE);
+	trace_written(f);
 	w->policy->written(f);
 	w->written++;
 	if (!frame_flag(f, FRAME_INDEXED))

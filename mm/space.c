@@ -14,6 +14,7 @@
 #include "mm/fund.h"
 #include "mm/p2m_table.h"
 #include "mm/pin.h"
+#include "mm/trace.h"
 
 #define LOW_RAM_PAGES  (UINT64_C(3) << (30 - PAGE_SHIFT)) /* guest RAM below 3 GiB */
 #define HIGH_RAM_FIRST (UINT64_C(4) << (30 - PAGE_SHIFT)) /* and the rest from 4 GiB on */
@@ -64,6 +65,8 @@ enum mm_status space_create(struct space *s, const struct space_config *c)
 		st = MM_INVAL; /* another CPU was faster with this domain id */
 	if (st != MM_OK)
 		space_undo(s);
+	else if (trace_on())
+		trace_space_begin(s);
 	return st;
 }
 
@@ -144,6 +147,7 @@ static bool space_unlist(struct space *s)
 {
 	if (!lock_try(&mm.scan_lock, LOCK_SCAN))
 		return false;
+	trace_space_end(s);
 	atomic_store_explicit(&mm.spaces[s->domid], NULL, memory_order_release);
 	lock_drop(&mm.scan_lock, LOCK_SCAN);
 	return true;

@@ -188,6 +188,11 @@ static inline void outl(uint16_t port, uint32_t v)
 	asm volatile("outl %0, %1" ::"a"(v), "Nd"(port));
 }
 
+static inline void outsb(uint16_t port, const void *bytes, size_t n)
+{
+	asm volatile("rep outsb" : "+S"(bytes), "+c"(n) : "d"(port) : "memory");
+}
+
 static inline uint8_t inb(uint16_t port)
 {
 	uint8_t v;

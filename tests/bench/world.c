@@ -18,6 +18,7 @@ static struct frame *frames;
 static uint32_t *buckets;
 static uint64_t frames_bytes, buckets_bytes;
 static uint64_t random_state = 88172645463325252u;
+uint64_t (*world_clock)(void);
 static uint8_t *chill;
 static volatile uint64_t sink;
 
@@ -93,6 +94,11 @@ void world_stop(void)
 	buckets = NULL;
 }
 
+void world_seed(uint64_t seed)
+{
+	random_state = (seed * UINT64_C(0x9e3779b97f4a7c15)) | 1;
+}
+
 uint64_t world_metadata_bytes(void)
 {
 	return mm.nr_frames * sizeof(*frames) + buckets_bytes;
@@ -141,7 +147,7 @@ void env_relax(void)
 
 uint64_t env_cycles(void)
 {
-	return measure_tsc();
+	return world_clock ? world_clock() : measure_tsc();
 }
 
 uint64_t env_random(void)

@@ -23,6 +23,12 @@ struct world_config {
 void world_start(const struct world_config *c);
 void world_stop(void);
 
+/* Before world_start: other keys and coins than usual. */
+void world_seed(uint64_t seed);
+
+/* What env_cycles tells; NULL: the time-stamp counter. */
+extern uint64_t (*world_clock)(void);
+
 /* Bytes that mm/ keeps for all frames: records and index buckets. */
 uint64_t world_metadata_bytes(void);
 

@@ -97,6 +97,24 @@ weak int machine_getc(void)
 	return -1;
 }
 
+uint8_t host_trace[1u << 20]; /* what left by the trace's port */
+size_t host_trace_bytes, host_trace_takes = SIZE_MAX;
+
+weak const char *machine_trace_port(void)
+{
+	return "port of the tests";
+}
+
+weak size_t machine_trace_send(const void *bytes, size_t n)
+{
+	n = n < host_trace_takes ? n : host_trace_takes;
+	if (n > sizeof(host_trace) - host_trace_bytes)
+		n = sizeof(host_trace) - host_trace_bytes;
+	memcpy(host_trace + host_trace_bytes, bytes, n);
+	host_trace_bytes += n;
+	return n;
+}
+
 weak void machine_reboot(void)
 {
 	exit(2);

@@ -44,7 +44,7 @@ panic: action=fatal
 error: action=report
 info: action=ignore
 debug: action=ignore
-port_e9_hack: enabled=0
+port_e9_hack: enabled={e9}
 speaker: enabled=0
 sound: waveoutdrv=dummy, waveout=none, waveindrv=dummy, wavein=none, midioutdrv=dummy, midiout=none
 """
@@ -148,6 +148,8 @@ class Machine:
         if o.count is not False:
             # One instruction is 2^count nanoseconds of machine time; True is 2^0.
             arguments += ["-icount", f"shift={0 if o.count is True else o.count},sleep=off"]
+        if getattr(o, "trace", None):
+            arguments += ["-chardev", f"file,id=trace,path={o.trace}", "-device", "isa-debugcon,iobase=0xe9,chardev=trace"]
         if o.uefi:
             variables = self.folder / "vars.fd"
             shutil.copy(OVMF_VARS, variables)
@@ -183,7 +185,7 @@ class Machine:
         rc = self.folder / "bochsrc"
         rc.write_text(BOCHSRC.format(bios=bios, bios_options="" if o.bios else ", options=fastboot",
                                      tty=os.ttyname(slave), iso=self.iso(), memory=o.memory,
-                                     cpu=o.cpu or "corei7_haswell_4770", smp=o.smp, ips=o.ips, log=self.folder / "bochs.log"))
+                                     cpu=o.cpu or "corei7_haswell_4770", smp=o.smp, ips=o.ips, e9=int(bool(getattr(o, "trace", None))), log=self.folder / "bochs.log"))
         debugger = self.folder / "debugger"
         debugger.write_text("c\n")
         self.debugger_log = open(self.folder / "emulator.log", "wb")
@@ -248,6 +250,8 @@ class Machine:
             os.killpg(self.process.pid, signal.SIGKILL)
         if self.process:
             self.process.wait()
+        if self.process and self.options.machine == "bochs" and getattr(self.options, "trace", None):
+            shutil.copy(self.folder / "emulator.log", self.options.trace)  # its port 0xe9 is its standard output
         if self.fd is not None:
             os.close(self.fd)
             self.fd = None

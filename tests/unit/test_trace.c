@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The trace (mm/trace.c): after each pass it has told what every page holds, whatever was done
+ * to the page and by whom, and nobody else has been misled by its reading of dirty flags.
+ */
+#include "mm/merge.h"
+#include "mm/scan.h"
+#include "mm/trace.h"
+#include "tests/host/oracle.h"
+#include "tests/unit/mm_test.h"
+
+#define DOMAINS 3u
+#define PAGES   96u
+#define CPUS    4u
+#define SEEDS   20u
+#define ROUNDS  60u
+
+static struct space guest[DOMAINS + 1];
+static bool there[DOMAINS + 1];
+
+/* ---- a sink that believes what it is told ---- */
+
+static struct told {
+	bool known;
+	uint64_t value;
+} told[DOMAINS + 1][LARGE_PAGES];
+
+static uint64_t events[TRACE_TYPES];
+static bool room;
+static struct trace_record last;
+
+static void sink_put(struct trace_record r)
+{
+	assert_in_range(r.type, 1, TRACE_TYPES - 1);
+	events[r.type]++;
+	last = r;
+	if (r.type == TRACE_WRITE) {
+		assert_in_range(r.domid, 1, DOMAINS);
+		assert_in_range(r.gfn, 0, PAGES - 1);
+		told[r.domid][r.gfn] = (struct told){true, r.value};
+	}
+	for (uint64_t i = 0; r.type == TRACE_OUT && i < r.value; i++)
+		told[r.domid][r.gfn + i].known = false;
+	if (r.type == TRACE_CREATE || r.type == TRACE_DESTROY)
+		memset(told[r.domid], 0, sizeof(told[r.domid]));
+}
+
+static bool sink_room(void)
+{
+	return room;
+}
+
+static const struct trace_sink sink = {sink_put, sink_room};
+
+static int setup(void **state)
+{
+	(void)state;
+	host_start(&(struct host_config){.frames = 4096, .cpus = CPUS});
+	memset(guest, 0, sizeof(guest));
+	memset(there, 0, sizeof(there));
+	memset(told, 0, sizeof(told));
+	memset(events, 0, sizeof(events));
+	room = true;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	trace_stop();
+	guest_leave_all();
+	host_stop();
+	return 0;
+}
+
+static void pass(void)
+{
+	for (unsigned i = 0; i < 10000; i++)
+		if (trace_step(50))
+			return;
+	fail_msg("the pass never ends");
+}
+
+/* ---- what pages hold, against what was told ---- */
+
+/* A page's content as the guest sees it; false: it has none that a trace tells of. */
+static bool content_of(domid_t d, uint64_t gfn, uint8_t *page)
+{
+	struct p2m_view v = p2m_lookup(&guest[d], GFN(gfn));
+
+	if (v.type == P2M_UNTOUCHED || v.type == P2M_BALLOONED || v.type == P2M_NONE)
+		return false;
+	assert_int_equal(mm_read(&guest[d], PAGE(gfn), page, PAGE_SIZE), MM_OK);
+	return true;
+}
+
+static bool all_bytes(const uint8_t *page, uint8_t byte)
+{
+	return page[0] == byte && !memcmp(page, page + 1, PAGE_SIZE - 1);
+}
+
+/* Equal values for equal contents, and only for these. */
+static void check_told(void)
+{
+	static uint8_t page[DOMAINS * PAGES][PAGE_SIZE];
+	static uint64_t value[DOMAINS * PAGES];
+	unsigned n = 0;
+
+	for (domid_t d = 1; d <= DOMAINS; d++)
+		for (uint64_t g = 0; there[d] && g < PAGES; g++) {
+			if (!content_of(d, g, page[n])) {
+				assert_false(told[d][g].known);
+				continue;
+			}
+			if (!told[d][g].known)
+				fail_msg("nothing was told of page %u of domain %u", (unsigned)g,
+				         d);
+			value[n] = told[d][g].value;
+			assert_int_equal(value[n] == TRACE_ZERO, all_bytes(page[n], 0));
+			assert_int_equal(value[n] == TRACE_ONES, all_bytes(page[n], 0xff));
+			for (unsigned i = 0; i < n; i++)
+				if ((value[i] == value[n]) != !memcmp(page[i], page[n], PAGE_SIZE))
+					fail_msg("page %u of domain %u is not what was told",
+					         (unsigned)g, d);
+			n++;
+		}
+}
+
+/* ---- things that happen ---- */
+
+static unsigned rnd(unsigned below)
+{
+	return (unsigned)(env_random() >> 20) % below;
+}
+
+static void make(domid_t d)
+{
+	make_space(&guest[d], d, PAGES);
+	there[d] = true;
+}
+
+static void happen_write(domid_t d)
+{
+	uint64_t value = rnd(3) ? rnd(4) : env_random();
+
+	if (p2m_lookup(&guest[d], GFN(rnd(PAGES))).type == P2M_BALLOONED)
+		return;
+	(void)!guest_write(rnd(CPUS), &guest[d], PAGE(rnd(PAGES)) + 8 * rnd(2), value);
+}
+
+static void happen_cached(domid_t d)
+{
+	(void)!guest_write_cached(rnd(CPUS), &guest[d], PAGE(rnd(PAGES)), rnd(4));
+}
+
+static void happen_copy(domid_t d)
+{
+	static uint8_t ones[PAGE_SIZE];
+
+	memset(ones, 0xff, sizeof(ones));
+	(void)!mm_write(&guest[d], PAGE(rnd(PAGES)), ones, rnd(2) ? PAGE_SIZE : 8);
+}
+
+static void happen_balloon(domid_t d)
+{
+	gfn_t gfn = GFN(rnd(PAGES));
+
+	if (!balloon_out(&guest[d], &gfn, 1, 0))
+		(void)!balloon_in(&guest[d], &gfn, 1, 0);
+}
+
+static void happen_scan(domid_t d)
+{
+	(void)d;
+	scan_settle_begin();
+	for (unsigned i = rnd(8); i; i--)
+		(void)!scan_settle_step(1 + rnd(rnd(2) ? 400 : 30));
+}
+
+static void happen_end(domid_t d)
+{
+	if (rnd(20))
+		return;
+	destroy_space(&guest[d]);
+	make(d);
+}
+
+static void happen_pass(domid_t d)
+{
+	(void)d;
+	room = rnd(4);
+	(void)!trace_step(1 + rnd(100));
+	room = true;
+}
+
+static void (*const happenings[])(domid_t d) = {
+    happen_write, happen_write,   happen_write, happen_write, happen_cached, happen_cached,
+    happen_copy,  happen_balloon, happen_scan,  happen_scan,  happen_end,    happen_pass,
+};
+
+static void test_every_content_is_told(void **state)
+{
+	(void)state;
+	for (domid_t d = 1; d <= DOMAINS; d++)
+		make(d);
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		print_message("# seed %u\n", (unsigned)seed);
+		host_seed(seed);
+		assert_int_equal(trace_start(&sink), MM_OK);
+		for (unsigned round = 0; round < ROUNDS; round++) {
+			for (unsigned i = rnd(40); i; i--)
+				happenings[rnd(ARRAY_SIZE(happenings))](
+				    (domid_t)(1 + rnd(DOMAINS)));
+			pass(); /* the rest of one that is under way */
+			pass();
+			check_told();
+			audit_passes();
+		}
+		trace_stop();
+	}
+	assert_int_equal(trace_look().untold, 0);
+	guest_leave_all();
+	oracle_check_settled();
+}
+
+static void test_begins_with_all(void **state)
+{
+	(void)state;
+	make(1);
+	assert_int_equal(guest_write(0, &guest[1], PAGE(3), 5), VERDICT_RESUME);
+	assert_int_equal(guest_write(0, &guest[1], PAGE(4), 5), VERDICT_RESUME);
+	guest_leave_all();
+	scan_settle(); /* merged, and all dirty flags are clear */
+	assert_int_equal(trace_start(&sink), MM_OK);
+	pass();
+	assert_int_equal(events[TRACE_START], 1);
+	assert_int_equal(events[TRACE_CREATE], 1);
+	assert_int_equal(events[TRACE_WRITE], 2);
+	assert_true(told[1][3].known && told[1][4].known);
+	assert_int_equal(told[1][3].value, told[1][4].value);
+	pass();
+	assert_int_equal(events[TRACE_WRITE], 2); /* nothing was written since */
+	assert_int_equal(trace_look().writes, 2);
+	assert_int_equal(trace_look().passes, 2);
+}
+
+static void test_faults_are_told(void **state)
+{
+	(void)state;
+	make(1);
+	assert_int_equal(trace_start(&sink), MM_OK);
+	assert_int_equal(guest_write(0, &guest[1], PAGE(3), 5), VERDICT_RESUME);
+	assert_int_equal(guest_write(0, &guest[1], PAGE(4), 5), VERDICT_RESUME);
+	assert_int_equal(events[TRACE_POPULATE], 2);
+	guest_leave_all();
+	scan_settle();
+	assert_int_equal(guest_write(0, &guest[1], PAGE(3), 6), VERDICT_RESUME);
+	assert_int_equal(events[TRACE_BREAK], 1);
+	assert_int_equal(last.value, 0);
+	assert_int_equal(guest_write(0, &guest[1], PAGE(4), 6), VERDICT_RESUME);
+	assert_int_equal(events[TRACE_BREAK], 2); /* the last one keeps the frame */
+	assert_int_equal(last.value, 1);
+	assert_int_equal(last.domid, 1);
+	assert_int_equal(last.gfn, 4);
+}
+
+static void test_large_page_goes(void **state)
+{
+	gfn_t first = GFN(0);
+
+	(void)state;
+	make_space(&guest[1], 1, LARGE_PAGES);
+	assert_int_equal(mm_populate_large(&guest[1], first), MM_OK);
+	assert_int_equal(trace_start(&sink), MM_OK);
+	assert_int_equal(balloon_out(&guest[1], &first, 1, LARGE_ORDER), 1);
+	assert_int_equal(events[TRACE_OUT], 1);
+	assert_int_equal(last.gfn, 0);
+	assert_int_equal(last.value, LARGE_PAGES);
+}
+
+/*
+ * A page whose dirty flag is first seen by a merge, which gives up for it and makes it writable
+ * again.
+ */
+static void test_write_seen_by_a_merge(void **state)
+{
+	(void)state;
+	make(1);
+	make(2);
+	assert_int_equal(guest_write(0, &guest[2], PAGE(80), 5), VERDICT_RESUME);
+	guest_leave_all();
+	scan_settle();
+	assert_int_equal(trace_start(&sink), MM_OK);
+	pass();
+	assert_int_equal(guest_write(0, &guest[1], PAGE(2), 5), VERDICT_RESUME);
+	guest_leave_all();
+	scan_settle_begin();
+	(void)!scan_settle_step(10000); /* a whole pass: clears the flag of page 2 */
+	scan_settle_begin();
+	assert_int_equal(guest_write(0, &guest[2], PAGE(80), 6), VERDICT_RESUME);
+	(void)!scan_settle_step(1); /* domain 1 only: the hint of page 80 is the match of page 2 */
+	assert_int_equal(mm_stats().merges, 0);
+	assert_true(mm_stats().merges_given_up > 0);
+	guest_leave_all();
+	pass();
+	check_told();
+}
+
+/* No room: the pass waits, and loses nothing. */
+static void test_waits_for_room(void **state)
+{
+	(void)state;
+	make(1);
+	assert_int_equal(trace_start(&sink), MM_OK);
+	pass();
+	assert_int_equal(guest_write(0, &guest[1], PAGE(9), 5), VERDICT_RESUME);
+	room = false;
+	for (unsigned i = 0; i < 100; i++)
+		assert_false(trace_step(1000));
+	assert_int_equal(events[TRACE_WRITE], 0);
+	room = true;
+	pass();
+	assert_int_equal(events[TRACE_WRITE], 1);
+}
+
+/* Another trace of the same memory has other values. */
+static void test_key_is_of_this_trace(void **state)
+{
+	uint64_t value, id;
+
+	(void)state;
+	make(1);
+	assert_int_equal(guest_write(0, &guest[1], PAGE(9), 5), VERDICT_RESUME);
+	assert_int_equal(trace_start(&sink), MM_OK);
+	assert_int_equal(trace_start(&sink), MM_INVAL); /* one at a time */
+	pass();
+	value = told[1][9].value;
+	id = trace_look().id;
+	trace_stop();
+	assert_false(trace_look().on);
+	assert_false(trace_step(1000));
+	assert_int_equal(trace_start(&sink), MM_OK);
+	pass();
+	assert_int_not_equal(told[1][9].value, value);
+	assert_int_not_equal(trace_look().id, id);
+}
+
+/* Off: nobody is told, and no frame is held. */
+static void test_off_costs_nothing(void **state)
+{
+	uint64_t before, free;
+
+	(void)state;
+	make(1);
+	free = host_free_frames();
+	assert_int_equal(trace_start(&sink), MM_OK);
+	assert_int_equal(host_free_frames(), free - 1);
+	trace_stop();
+	assert_int_equal(host_free_frames(), free);
+	before = events[TRACE_POPULATE];
+	assert_int_equal(guest_write(0, &guest[1], PAGE(9), 5), VERDICT_RESUME);
+	assert_int_equal(events[TRACE_POPULATE], before);
+	guest_leave_all();
+	destroy_space(&guest[1]);
+	assert_int_equal(events[TRACE_DESTROY], 0);
+}
+
+static void test_no_memory(void **state)
+{
+	uint64_t free;
+
+	(void)state;
+	make(1);
+	make(2);
+	free = host_free_frames();
+	host_fail_alloc(2);
+	assert_int_equal(trace_start(&sink), MM_NOMEM);
+	assert_false(trace_look().on);
+	assert_int_equal(host_free_frames(), free);
+	host_fail_alloc(0);
+	assert_int_equal(trace_start(&sink), MM_OK);
+}
+
+static int setup_no_dirty(void **state)
+{
+	int done = setup(state);
+
+	host_stop();
+	host_start(
+	    &(struct host_config){.frames = 4096, .cpus = CPUS, .format = &toy_format_no_dirty});
+	return done;
+}
+
+static void test_needs_dirty_flags(void **state)
+{
+	(void)state;
+	assert_int_equal(trace_start(&sink), MM_INVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_every_content_is_told, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_begins_with_all, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_faults_are_told, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_large_page_goes, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_write_seen_by_a_merge, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_waits_for_room, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_key_is_of_this_trace, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_off_costs_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_needs_dirty_flags, setup_no_dirty, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
