@@ -46,7 +46,7 @@ struct mm_core {
 	bool blind;                /* the slice under way goes by no dirty bits (scan.c) */
 	struct spinlock free_lock; /* buddy.c and fund.c; innermost */
 
-	_Atomic bool tracing; /* mm/trace.h */
+	_Atomic bool tracing;                /* mm/trace.h */
 	_Atomic uint64_t kinds[FRAME_KINDS]; /* frames of each kind */
 	struct mm_counters count;
 };

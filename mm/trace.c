@@ -23,7 +23,7 @@
  * The bit is cleared before the page is read. Pages are read without a lock, as the scanner
  * does; one that has another frame afterwards is told in the next pass.
  *
- * Nothing that leaves is of use elsewhere: a content is told as SipHash-2-4 of its 128-bit sum
+ * Nothing that leaves is of use elsewhere: a content is told as SipHash-2-4 of its sum
  * (mm/hash.h) under a key that is drawn when the trace begins, and forgotten when it ends
  * (Aumasson, Bernstein: "SipHash: a fast short-input PRF", INDOCRYPT 2012). Equal contents
  * are equal values, in this trace only; two others are so with a chance of 2^-64.
@@ -80,10 +80,17 @@ static void sip_round(uint64_t v[4])
 	v[2] = rotate(v[2], 32);
 }
 
-/* SipHash-2-4 of the sum's 16 bytes. */
+static void sip_word(uint64_t v[4], uint64_t word)
+{
+	v[3] ^= word;
+	sip_round(v);
+	sip_round(v);
+	v[0] ^= word;
+}
+
+/* SipHash-2-4 of the sum's bytes. */
 static uint64_t trace_fingerprint(struct hash_sum sum)
 {
-	const uint64_t word[3] = {sum.lo, sum.hi, UINT64_C(16) << 56};
 	uint64_t v[4] = {
 	    trace.key[0] ^ UINT64_C(0x736f6d6570736575),
 	    trace.key[1] ^ UINT64_C(0x646f72616e646f6d),
@@ -96,12 +103,9 @@ static uint64_t trace_fingerprint(struct hash_sum sum)
 		return TRACE_ZERO;
 	if (hash_may_be_ones(sum))
 		return TRACE_ONES;
-	for (unsigned i = 0; i < ARRAY_SIZE(word); i++) {
-		v[3] ^= word[i];
-		sip_round(v);
-		sip_round(v);
-		v[0] ^= word[i];
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(sum.word); i++)
+		sip_word(v, sum.word[i]);
+	sip_word(v, (uint64_t)sizeof(sum.word) << 56);
 	v[2] ^= 0xff;
 	for (unsigned i = 0; i < 4; i++)
 		sip_round(v);

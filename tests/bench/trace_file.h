@@ -13,15 +13,16 @@
  * counted from 2 on as they come up. So equal numbers are equal contents, and nothing else is
  * told of them.
  *
- *	C domain pages most group		a domain
- *	D domain				its end
- *	W domain n (gap content)*		n pages written: the first is guest frame `gap`,
- *each of the others gap + 1 above the one before; content: 0 a new one, else 1 + its number O domain first n			n guest frames given back F domain populates breaks kept
- *faults since the last tick; kept: without a copy
- *	L n					records lost, in all
- *	T ns					the operations since the last T are as of now, so
- *						many nanoseconds later
- *	E					the end
+ *	C domain pages most group	a domain
+ *	D domain			its end
+ *	W domain n (gap content)*	n pages written. The first is guest frame `gap`,
+ *					each of the others gap + 1 above the one before.
+ *					content: 0 a new one, else 1 + its number
+ *	O domain first n		n guest frames given back
+ *	F domain populates breaks kept	faults since the last tick; kept: without a copy
+ *	L n				records lost, in all
+ *	T ns				all since the last T is as of now, ns later
+ *	E				the end
  */
 #ifndef TESTS_BENCH_TRACE_FILE_H
 #define TESTS_BENCH_TRACE_FILE_H
