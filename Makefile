@@ -281,7 +281,7 @@ $(B)/bench/bench-growth: $(B)/bench/tests/bench/growth.o $(BENCH_HOST) $(BENCH_C
 $(BENCHES) $(B)/bench/replay:
 	@echo "  LINK    $@"
 	$(Q)$(CC) -no-pie $(BENCH_LINK) -o $@ $^
-$(B)/bench/replay: $(addprefix $(B)/bench/tests/bench/,replay.o replay_truth.o trace_file.o world.o writer.o) $(BENCH_CORE)
+$(B)/bench/replay: $(addprefix $(B)/bench/tests/bench/,replay.o replay_guests.o replay_truth.o trace_file.o world.o writer.o) $(BENCH_CORE)
 $(B)/bench/replay: BENCH_LINK := -Wl,--wrap=p2m_share -Wl,--wrap=p2m_switch
 .PHONY: replay
 replay: $(B)/bench/replay

@@ -20,6 +20,7 @@
 #include "mm/quiet.h"
 #include "mm/scan.h"
 #include "mm/scan_walk.h"
+#include "mm/trace.h"
 
 /* ---- one page ---- */
 
@@ -45,6 +46,7 @@ static void look_private(struct scan_slice *w, gfn_t gfn, struct scan_look l)
 		return;
 	if (l.written) {
 		frame_set_flag(f, FRAME_STALE);
+		trace_written(f);
 		index_remove(frame_mfn(f));
 		w->written++;
 	}

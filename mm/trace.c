@@ -8,7 +8,7 @@
  * they hold now. Each domain has one bit for each of its pages. A bit is set where
  * anybody learns of a write, always next to FRAME_STALE:
  *
- *	the scanner clears a dirty flag			scan_walk.c
+ *	the scanner clears a dirty flag			scan_walk.c, scan_look.c
  *	a merge protects a dirty page, a harvest	p2m_share.c
  *	the hypervisor writes				p2m_share.c
  *	a page gets a frame of its own			fund.c

@@ -12,10 +12,6 @@
  *	it had nothing to do				the next begins 10 ms later
  *
  * A share that is not used is lost: nobody saves up for the next tick.
- *
- * A page's content is made from its number: equal numbers, equal bytes; 0 is all zeroes, 1 all
- * ones; any two others differ in their first word. So a compare of two that differ reads little,
- * as it would if real pages differed early.
  */
 #include <getopt.h>
 #include <stdlib.h>
@@ -28,25 +24,27 @@
 #include "mm/scan.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/replay_cost.h"
+#include "tests/bench/replay_guests.h"
 #include "tests/bench/replay_truth.h"
-#include "tests/bench/trace_file.h"
 #include "tests/bench/world.h"
-#include "tests/bench/writer.h"
 
 #define IDLE_NS      UINT64_C(10000000) /* as kernel/sched.c looks again */
+#define MAX_KNOBS    16u
 #define SPARE_FRAMES 8192u
 
 static struct options {
 	const struct pte_format *format;
-	const char *policy, *series, *passes;
+	const char *policy, *series, *passes, *knob[MAX_KNOBS];
+	unsigned nr_knobs;
 	uint64_t cpu_milli, mips, slice, seed; /* cpu: thousandths of a per cent */
 } options = {.format = &ept_format, .cpu_milli = 1000, .mips = 2000, .slice = 512, .seed = 1};
 
 static struct trace_file trace;
-static struct space spaces[MM_MAX_SPACES];
+const struct scan_policy *cost_policy;
 
 /* The scanner's time. */
 static struct {
+	uint64_t tick_ns;       /* the next tick */
 	uint64_t now_ns;        /* of the trace */
 	uint64_t next_ns;       /* its next slice */
 	uint64_t slices, spent; /* instructions */
@@ -55,7 +53,7 @@ static struct {
 } run;
 
 static struct {
-	uint64_t last_ns, saved, savable, breaks, faults, outside, end_saved;
+	uint64_t last_ns, saved, savable, breaks, faults, end_saved;
 	unsigned __int128 saved_integral, savable_integral; /* pages * ns */
 } sum;
 
@@ -93,13 +91,15 @@ static uint64_t saved_now(void)
 
 	for (domid_t d = 1; d < MM_MAX_SPACES; d++)
 		if (space_find(d))
-			saved += spaces[d].stats.zero_mappings + spaces[d].stats.ones_mappings;
+			saved +=
+			    space_find(d)->stats.zero_mappings + space_find(d)->stats.ones_mappings;
 	return saved;
 }
 
 /* Add up what was saved until now, and could have been. */
 static void integrate(uint64_t now_ns)
 {
+	now_ns = min_u64(now_ns, run.tick_ns); /* a slice may end behind the tick */
 	if (now_ns > sum.last_ns) {
 		sum.saved_integral += (unsigned __int128)sum.saved * (now_ns - sum.last_ns);
 		sum.savable_integral += (unsigned __int128)sum.savable * (now_ns - sum.last_ns);
@@ -134,108 +134,6 @@ void __wrap_p2m_switch(struct space *s, gfn_t gfn, mfn_t survivor, struct deferr
 {
 	__real_p2m_switch(s, gfn, survivor, d);
 	truth_shared((uint8_t)s->domid, gfn.n, slice_ns());
-}
-
-static bool replay_is_shared(uint8_t domid, uint64_t gfn)
-{
-	enum p2m_type type = p2m_lookup(&spaces[domid], GFN(gfn)).type;
-
-	return type == P2M_SHARED || type == P2M_ZERO || type == P2M_ONES;
-}
-
-/* ---- contents ---- */
-
-static const void *content_page(uint32_t content)
-{
-	static uint64_t word[PAGE_SIZE / 8] __attribute__((aligned(PAGE_SIZE)));
-	uint64_t x = (uint64_t)content * UINT64_C(0x9e3779b97f4a7c15);
-
-	for (unsigned i = 0; i < PAGE_SIZE / 8; i++) {
-		if (content < 2) {
-			word[i] = content ? UINT64_MAX : 0;
-			continue;
-		}
-		x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9); /* one to one, step by step */
-		x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-		word[i] = x;
-	}
-	return word;
-}
-
-/* ---- what guests did ---- */
-
-static void do_create(const struct trace_op *op)
-{
-	struct space_config c = {.domid = op->domid,
-	                         .share_group = op->group,
-	                         .memory_pages = max_u64(op->gfn, op->n),
-	                         .max_pages = max_u64(op->gfn, op->n)};
-
-	if (space_create(&spaces[op->domid], &c) != MM_OK) {
-		fprintf(stderr, "%s: domain %u cannot be made\n", trace.path, op->domid);
-		exit(1);
-	}
-	truth_create(op->domid, op->group, c.memory_pages);
-}
-
-static void do_destroy(const struct trace_op *op)
-{
-	truth_destroy(op->domid, run.now_ns);
-	while (!space_destroy_step(&spaces[op->domid], UINT64_MAX))
-		;
-}
-
-static void do_write(const struct trace_op *op)
-{
-	struct space *s = &spaces[op->domid];
-	gfn_t gfn = GFN(op->gfn);
-	enum p2m_type type;
-
-	if (space_find(op->domid) != s) {
-		sum.outside++;
-		return;
-	}
-	type = p2m_lookup(s, gfn).type;
-	if ((type == P2M_BALLOONED || type == P2M_NONE) && balloon_in(s, &gfn, 1, 0) != 1) {
-		sum.outside++;
-		return;
-	}
-	writer_put(s, gfn, 0, content_page(op->content), PAGE_SIZE);
-	truth_set(op->domid, op->gfn, op->content, run.now_ns);
-}
-
-static void do_out(const struct trace_op *op)
-{
-	struct space *s = &spaces[op->domid];
-
-	if (space_find(op->domid) != s)
-		return;
-	for (uint64_t i = 0; i < op->n; i++) {
-		gfn_t gfn = GFN(op->gfn + i);
-
-		if (balloon_out(s, &gfn, 1, 0) == 1)
-			truth_set(op->domid, gfn.n, TRUTH_NOTHING, run.now_ns);
-	}
-}
-
-static void do_op(const struct trace_op *op)
-{
-	switch (op->kind) {
-	case OP_CREATE:
-		do_create(op);
-		break;
-	case OP_DESTROY:
-		do_destroy(op);
-		break;
-	case OP_WRITE:
-		do_write(op);
-		break;
-	case OP_OUT:
-		do_out(op);
-		break;
-	default:
-		break;
-	}
 }
 
 /* ---- the scanner ---- */
@@ -296,6 +194,7 @@ static void series_row(void)
 
 static void replay_tick(uint64_t at_ns)
 {
+	run.tick_ns = at_ns;
 	while (run.next_ns < at_ns)
 		replay_slice();
 	run.now_ns = at_ns;
@@ -325,7 +224,7 @@ static void replay(void)
 		trace.next_content = next_content;
 		while (--ops) {
 			op = trace_file_next(&trace);
-			do_op(&op);
+			guests_do(&op, run.now_ns);
 		}
 		trace = mark;
 		begin = trace.at;
@@ -339,32 +238,14 @@ static void replay(void)
 
 /* ---- checks ---- */
 
-static uint64_t check_contents(void)
-{
-	uint64_t wrong = 0;
-
-	for (unsigned d = 1; d < MM_MAX_SPACES; d++)
-		for (uint64_t g = 0; g < truth_pages((uint8_t)d); g++) {
-			uint32_t content = truth_get((uint8_t)d, g);
-			struct p2m_view v;
-
-			if (content == TRUTH_NOTHING)
-				continue;
-			v = p2m_lookup(&spaces[d], GFN(g));
-			wrong += !mfn_valid(v.mfn) ||
-			         memcmp(env_frame(v.mfn), content_page(content), PAGE_SIZE);
-		}
-	return wrong;
-}
-
 static bool check(void)
 {
 	struct audit_report audit = mm_audit();
-	uint64_t wrong = check_contents();
+	uint64_t wrong = guests_wrong();
 
 	emit_count("mismatches", wrong);
 	emit_count("audit_failures", audit.failures);
-	emit_count("outside", sum.outside);
+	emit_count("outside", guests_outside);
 	if (wrong)
 		fprintf(stderr, "replay: %llu pages of another content\n",
 		        (unsigned long long)wrong);
@@ -409,10 +290,12 @@ static void tell(void)
 	emit_count("bytes_compared", cost_compared(&c));
 	emit_count("merges", c.merges);
 	emit_count("merges_given_up", c.given_up);
+	emit_count("levels", c.levels);
 	emit_count("flushes", c.flushes);
 	emit_count("breaks", st.breaks);
 	emit_count("take_overs", st.take_overs);
 	emit_count("waits", truth_waits.n);
+	emit_count("waits_from_start", truth_waits.cold);
 	emit_count("wait_median_ns", truth_quantile(0.5));
 	emit_count("wait_p99_ns", truth_quantile(0.99));
 	emit_count("in_vain_short", truth_waits.vain_short);
@@ -445,7 +328,8 @@ static void usage(void)
 {
 	fputs(
 	    "usage: replay [--policy NAME] [--cpu PERCENT] [--mips N] [--slice PAGES] [--seed N]\n"
-	    "              [--format ept|npt] [--series CSV] [--passes CSV] TRACE\n"
+	    "              [--format ept|npt] [--series CSV] [--passes CSV]\n"
+	    "              [--knob NAME=VALUE] ... TRACE\n"
 	    "       replay --list\n",
 	    stderr);
 	exit(1);
@@ -474,15 +358,16 @@ static void parse(int argc, char **argv)
 {
 	static const struct option longs[] = {
 	    {"policy",           required_argument, NULL, 'p'},
-            {"cpu",              required_argument, NULL, 'c'},
+	    {"cpu",              required_argument, NULL, 'c'},
 	    {"mips",                  required_argument, NULL, 'm'},
-            {"slice",required_argument, NULL, 's'},
+	    {"slice",required_argument, NULL, 's'},
 	    {"seed",               required_argument, NULL, 'r'},
-            {"format",             required_argument, NULL, 'f'},
+	    {"format",             required_argument, NULL, 'f'},
 	    {"series",              required_argument, NULL, 't'},
-            {"passes",                  required_argument, NULL, 'a'},
-	    {"list",              no_argument, NULL, 'l'},
-            {0              },
+	    {"passes",                  required_argument, NULL, 'a'},
+	    {"knob",              required_argument, NULL, 'k'},
+	    {"list",               no_argument, NULL, 'l'},
+	    {0            },
 	};
 	int c;
 
@@ -503,6 +388,8 @@ static void parse(int argc, char **argv)
 			options.series = optarg;
 		else if (c == 'a')
 			options.passes = optarg;
+		else if (c == 'k' && options.nr_knobs < MAX_KNOBS)
+			options.knob[options.nr_knobs++] = optarg;
 		else if (c == 'l')
 			list();
 		else
@@ -534,6 +421,42 @@ static bool csv_end(FILE *f, const char *path)
 	return false;
 }
 
+/* NAME=VALUE for a knob of the policy. */
+static void turn(const char *text)
+{
+	const char *eq = strchr(text, '=');
+	const struct scan_knob *knob;
+	char name[64], *end;
+	uint64_t value;
+
+	snprintf(name, sizeof(name), "%.*s", eq ? (int)(eq - text) : 63, text);
+	knob = scan_find_knob(scan_policy(), name);
+	if (!eq || !knob) {
+		fprintf(stderr, "replay: --knob %s: %s has no such knob\n", text,
+		        scan_policy_name());
+		exit(1);
+	}
+	value = strtoull(eq + 1, &end, 10);
+	if (end == eq + 1 || *end || !scan_set_knob(knob, value)) {
+		fprintf(stderr, "replay: --knob %s: a number from %llu to %llu is wanted\n", text,
+		        (unsigned long long)knob->least, (unsigned long long)knob->most);
+		exit(1);
+	}
+}
+
+static void choose(void)
+{
+	scan_set_clock(options.mips * 1000);
+	if (options.policy && !scan_set_policy(options.policy)) {
+		fprintf(stderr, "replay: there is no policy %s; --list names them\n",
+		        options.policy);
+		exit(1);
+	}
+	cost_policy = scan_policy();
+	for (unsigned i = 0; i < options.nr_knobs; i++)
+		turn(options.knob[i]);
+}
+
 int main(int argc, char **argv)
 {
 	bool good;
@@ -542,16 +465,13 @@ int main(int argc, char **argv)
 	world_seed(options.seed);
 	world_clock = replay_clock;
 	world_start(&(struct world_config){.frames = frames_needed(), .format = options.format});
-	if (options.policy && !scan_set_policy(options.policy)) {
-		fprintf(stderr, "replay: there is no policy %s; --list names them\n",
-		        options.policy);
-		return 1;
-	}
+	cost_policy = scan_policies[0];
+	choose();
 	series = csv(options.series, "seconds,savable,saved,instructions,fingerprinted,bytes_read,"
 	                             "bytes_compared,merges,full_scans");
 	passes = csv(options.passes, "pass,seconds,leaves,passed,fingerprinted,bytes_read,"
 	                             "bytes_compared,merges,instructions");
-	truth_is_shared = replay_is_shared;
+	truth_is_shared = guests_shared;
 	truth_patience_ns = 4 * trace.tick_ns;
 	replay();
 	tell();

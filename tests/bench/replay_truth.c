@@ -137,7 +137,9 @@ void truth_shared(uint8_t domid, uint64_t gfn, uint64_t now)
 
 	if (gfn >= domains[domid].pages)
 		return;
-	if (p->equal_ns != NEVER)
+	if (p->equal_ns == 0)
+		truth_waits.cold++;
+	else if (p->equal_ns != NEVER)
 		wait_add(now - p->equal_ns);
 	p->equal_ns = NEVER;
 	p->shared = true;

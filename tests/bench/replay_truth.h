@@ -22,6 +22,7 @@
 struct truth_waits {
 	uint64_t *ns; /* of pages that were shared */
 	uint64_t n, room;
+	uint64_t cold; /* of pages that were equal from the first tick on: not among these */
 	uint64_t vain_short, vain_long; /* in vain: shorter than truth_patience_ns, or not */
 };
 

@@ -428,6 +428,31 @@ static void settling_takes_turns(void **state)
 	assert_false(scan_is_on);
 }
 
+static void a_trace(void **state)
+{
+	(void)state;
+	type("trace on\r");
+	assert_heard("status=0");
+	assert_int_equal(tracer_ms, 500);
+	type("trace\r");
+	assert_heard(
+	    "trace: on, to the port of the tests; a tick every 500 ms, 11 so far; 22 records in "
+	    "33 bytes, 55 waiting, 44 lost\n");
+	type("trace off --json\r");
+	assert_false(tracer_active); /* it waits until all is out */
+	assert_heard("\"on\":false,\"port\":\"port of the tests\",\"tick_ms\":500,\"ticks\":11,"
+	             "\"records\":22,\"bytes\":33,\"waiting\":55,\"lost\":44}");
+	type("trace on 250\r");
+	assert_int_equal(tracer_ms, 250);
+	tracer_active = false;
+	type("trace on 7\r");
+	assert_heard("trace: not today\n");
+	type("trace on soon\r");
+	assert_heard("status=1");
+	type("trace of\r");
+	assert_heard("trace: `on` or `off`, not `of`\n");
+}
+
 static void scan_policies_and_knobs(void **state)
 {
 	(void)state;
@@ -560,6 +585,7 @@ int main(void)
 	    cmocka_unit_test_setup(settling_takes_turns, fresh),
 	    cmocka_unit_test_setup(scan_policies_and_knobs, fresh),
 	    cmocka_unit_test_setup(top_until_a_key, fresh),
+	    cmocka_unit_test_setup(a_trace, fresh),
 	    cmocka_unit_test_setup(completion, fresh),
 	    cmocka_unit_test_setup(many_domains, fresh),
 	    cmocka_unit_test_setup(the_last_words, fresh),

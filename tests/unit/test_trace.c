@@ -169,9 +169,20 @@ static void happen_balloon(domid_t d)
 		(void)!balloon_in(&guest[d], &gfn, 1, 0);
 }
 
+/* With whatever policy: by dirty flags, blind, or shown each page. */
 static void happen_scan(domid_t d)
 {
+	unsigned n = 0;
+
 	(void)d;
+	while (scan_policies[n])
+		n++;
+	if (rnd(2)) {
+		assert_true(scan_set_policy(scan_policies[rnd(n)]->name));
+		for (unsigned i = rnd(8); i; i--)
+			scan_slice(1 + rnd(400));
+		return;
+	}
 	scan_settle_begin();
 	for (unsigned i = rnd(8); i; i--)
 		(void)!scan_settle_step(1 + rnd(rnd(2) ? 400 : 30));
