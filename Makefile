@@ -321,6 +321,11 @@ boot-linux-more-svm: all linux linux-kernels
 	tools/boot-tests --machine qemu --group linux-more
 boot-linux-more-vtx: all linux
 	tools/boot-tests --machine bochs --group linux-more
+# How sharing among Debian guests grows after their start: a page of the book, with its raw figures.
+.PHONY: sharing-linux
+sharing-linux: all linux
+	tools/sharing-linux --page docs/results-sharing.md
+	cp $(B)/bench/sharing-linux.jsonl docs/results-sharing.jsonl
 lint: $(B)/quire.elf
 	tools/lint $(B)/quire.elf
 test: all
@@ -346,6 +351,7 @@ help:
 	@echo 'make test         all tests; parts: unit, tsan, fuzz-short, boot-svm, boot-vtx, boot-linux-svm, lint'
 	@echo 'make boot-linux-svm, make boot-linux-vtx    Debian guests on QEMU and on Bochs, from start to power-off'
 	@echo 'make boot-linux-more-svm, make boot-linux-more-vtx    the same with other kernels and more vCPUs'
+	@echo 'make sharing-linux    how long after their start four Debian guests share what they could (docs/results-sharing.md)'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
 	@echo 'make model-long   the model test with fresh seeds, for MODEL_SECONDS=$(MODEL_SECONDS) seconds'
 	@echo 'make mutants      the core broken in some hundred ways; each must fail a test (ONLY=NAME, FILES=mm/merge.c)'

@@ -20,7 +20,8 @@ from quire_tools.fill_pattern import mix64, page as filled    # noqa: E402
 from quire_tools.oracle import ONES, PAGE, ZERO        # noqa: E402
 
 A, B, C = (bytes([n]) * PAGE for n in (1, 2, 3))
-INFO = b"\x0b\0\0\0" + struct.pack("<II", 20, 0) + b"VMCOREINFO\0\0" + b"OSRELEASE=6.1.0-none"
+TEXT = b"OSRELEASE=6.1.0-none\nNUMBER(phys_base)=4096\nNUMBER(KERNEL_IMAGE_SIZE)=1073741824\n"
+INFO = b"\x0b\0\0\0" + struct.pack("<II", len(TEXT), 0) + b"VMCOREINFO\0\0" + TEXT
 MEMORY = {5: A, 6: B, 7: A, 8: C, 9: INFO + bytes(PAGE - len(INFO))}
 TAGS = [("core", {"version": "1", "time_ns": "77", "domains": "2"}, ""),
         ("core-domain", dict(domain="1", name="a", group="9", vcpus="2", memory_pages="16", low_pages="16", high_first="1048576",
@@ -63,14 +64,17 @@ def counts(folder):
 def as_elf(folder):
     out = Path(folder) / "elf"
     with made(folder) as core:
-        assert core_elf.write(out, core, "a") == (7, 5)
+        assert core_elf.write(out, core, "a") == (7, 8), core_elf.write(out, core, "a")
     said = subprocess.run(["readelf", "-hlSnW", out], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
     assert "Warning" not in said and "Error" not in said, said
     assert "CORE (Core file)" in said and "NT_PRSTATUS" in said and "VMCOREINFO" in said, said
     loads = [tuple(int(w, 16) for w in re.findall(r"0x[0-9a-f]+", line)[:5]) for line in said.splitlines() if line.startswith("  LOAD")]
     data = out.read_bytes()
     seen = {}
-    for offset, _, address, in_file, in_memory in loads:
+    image = [load for load in loads if load[1] != load[2]]
+    assert [(load[1] - 0xffffffff80000000 + 4096, load[1] != load[2]) for load in image] == [(load[2], True) for load in image]
+    assert sorted(load[2] for load in image) == [0x6000, 0x9000, 0xa000], image
+    for offset, _, address, in_file, in_memory in [load for load in loads if load not in image]:
         for at in range(0, in_memory, PAGE):
             assert (address + at) // PAGE not in seen
             seen[(address + at) // PAGE] = data[offset + at:offset + at + PAGE] if at < in_file else ZERO

@@ -2,8 +2,10 @@
 """One guest of a core file as an ELF core, in Xen's dump-core format with program headers besides.
 
 Sections as Xen's docs/misc/dump-core-format.txt has them (.note.Xen, .xen_prstatus, .xen_shared_info, .xen_pfn, .xen_pages),
-which readelf, crash and libkdumpfile know. Program headers map the same pages at their guest-physical addresses, with a
-PT_NOTE that has each vCPU's registers (NT_PRSTATUS), and the guest kernel's VMCOREINFO if it has one, which gdb and drgn know.
+which is what tools for Xen read. Program headers map the same pages at their guest-physical addresses, with a
+PT_NOTE that has each vCPU's registers (NT_PRSTATUS), and the guest kernel's VMCOREINFO if it has one. gdb and drgn know
+these. For a Linux kernel the pages of its image are mapped once more, where it has them itself: its symbols are found, and its
+page tables, from which drgn translates all other addresses.
 """
 import re
 import struct
@@ -21,6 +23,7 @@ PF_RWX = 7
 SHT_PROGBITS, SHT_STRTAB, SHT_NOTE = 1, 3, 7
 NT_PRSTATUS = 1
 PN_XNUM = 0xffff
+KERNEL_MAP = 0xffffffff80000000  # Documentation/x86/x86_64/mm.rst: the kernel's text mapping
 
 # xen/include/public/elfnote.h
 XEN_NONE, XEN_HEADER, XEN_VERSION, XEN_FORMAT = 0x2000000, 0x2000001, 0x2000002, 0x2000003
@@ -72,15 +75,21 @@ def xen_notes(vcpus, pages):
 
 
 def vmcoreinfo(pages):
-    """The note that a Linux kernel keeps of itself in its memory, as a note; nothing if there is none."""
+    """The text of the note that a Linux kernel keeps of itself in its memory; nothing if there is none."""
     for page in pages:
         found = VMCOREINFO.search(page)
         if found:
             size = struct.unpack("<I", found.group(1))[0]
             text = page[found.end():found.end() + size]
             if len(text) == size and text.startswith(b"OSRELEASE="):
-                return note(b"VMCOREINFO", 0, text)
+                return text
     return b""
+
+
+def kernel_image(info):
+    """(virtual less physical address, bytes) of x86-64 Linux' map of its own image, by that text; (0, 0) if it says nothing."""
+    base, size = (re.search(rb"NUMBER\(%s\)=(\d+)" % name, info) for name in (b"phys_base", b"KERNEL_IMAGE_SIZE"))
+    return (KERNEL_MAP - int(base.group(1)), int(size.group(1))) if base and size else (0, 0)
 
 
 class Image:
@@ -138,11 +147,18 @@ def write(path, core, word):
     """The ELF core of one guest; returns (pages, segments)."""
     domain = core.guest(word)
     image = Image(core, domain["domain"])
-    vcpus, segments, holes = domain["vcpus"], image.segments(), list(image.never_touched())
-    loads = len(segments) + len(holes)
+    vcpus, info = domain["vcpus"], vmcoreinfo(image)
+    at_virtual, kernel_bytes = kernel_image(info)
+    # (virtual address, physical address, bytes, at which byte of the image; None: zeroes)
+    segments = [(gfn * PAGE, gfn * PAGE, count * PAGE, at * PAGE) for gfn, count, at in image.segments()]
+    segments += [(gfn * PAGE, gfn * PAGE, count * PAGE, None) for gfn, count in image.never_touched()]
+    segments += [(physical + at_virtual, physical, size, at) for _, physical, size, at in segments
+                 if physical + size <= kernel_bytes and physical + at_virtual >= KERNEL_MAP]
+    loads = len(segments)
     if loads + 1 >= PN_XNUM:
         raise CoreError(f"{loads} separate pieces of memory are more than an ELF file's program headers can name")
-    cpu_notes = b"".join(note(b"CORE", NT_PRSTATUS, prstatus(i, v)) for i, v in enumerate(vcpus) if v) + vmcoreinfo(image)
+    cpu_notes = b"".join(note(b"CORE", NT_PRSTATUS, prstatus(i, v)) for i, v in enumerate(vcpus) if v)
+    cpu_notes += note(b"VMCOREINFO", 0, info) if info else b""
     names = b"\0.shstrtab\0.note.Xen\0.xen_prstatus\0.xen_pfn\0.xen_pages\0"
 
     layout = Layout(EHDR.size + PHDR.size * (loads + 1))
@@ -160,11 +176,9 @@ def write(path, core, word):
         out.write(EHDR.pack(IDENT, ET_CORE, EM_X86_64, 1, 0, EHDR.size, table_at, 0, EHDR.size, PHDR.size, loads + 1,
                             SHDR.size, len(sections) + 1, 1))
         out.write(PHDR.pack(PT_NOTE, 0, notes_at, 0, 0, len(cpu_notes), len(cpu_notes), 4))
-        for gfn, count, at in segments:
-            address, size = gfn * PAGE, count * PAGE
-            out.write(PHDR.pack(PT_LOAD, PF_RWX, pages_at + at * PAGE, address, address, size, size, PAGE))
-        for gfn, count in holes:
-            out.write(PHDR.pack(PT_LOAD, PF_RWX, 0, gfn * PAGE, gfn * PAGE, 0, count * PAGE, PAGE))
+        for virtual, physical, size, at in segments:
+            out.write(PHDR.pack(PT_LOAD, PF_RWX, pages_at + at if at is not None else 0, virtual, physical,
+                                size if at is not None else 0, size, PAGE))
         for at, data in layout.parts:
             out.seek(at)
             out.write(data)

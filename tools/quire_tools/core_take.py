@@ -48,7 +48,7 @@ def take(session, path, name="all", first=None, count=None):
     words = ["dump-core", "all" if whole else name] + ([str(first), str(count)] if first is not None else [])
     tags, line = len(session.heard.tags), " ".join(words)
     seen, lines = session.enter(line)
-    session.until(lambda: is_held(session, tags) or session.heard.dones > seen, "the guests to be held")
+    session.until(lambda: is_held(session) or session.heard.dones > seen, "the guests to be held")
     if session.heard.dones > seen:
         return None, session.ended(line, seen)
     objects = [json.loads(text) for text in session.heard.lines[lines:] if text.startswith("{")]
@@ -68,5 +68,6 @@ def take(session, path, name="all", first=None, count=None):
     return held, status
 
 
-def is_held(session, first):
-    return any(line == "@quire core held" for _, _, line in session.heard.tags[first:])
+def is_held(session):
+    """`@quire core held` has nothing behind it; the lines before and after have."""
+    return session.heard.tag("core") == {}

@@ -72,7 +72,7 @@ PAGE = """# Results: sharing among four Debian guests, over time
 
 Made by
 
-	tools/sharing-linux --page docs/results-sharing.md
+	make sharing-linux
 
 {conditions}
 One instruction is one nanosecond of this machine's time, for both of its CPUs together, so a second here is what a CPU does in {giga} instructions, and two runs agree but for
