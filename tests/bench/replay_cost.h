@@ -19,7 +19,7 @@
  * Two ordinary pages merged: 2 * 2900 + 8192 / 5 + 3000 = 10438, where 10590 were counted.
  * A policy that has trees of pages, as KSM, says how many levels it would have gone down
  * (scan_count_modelled); ksmd took 14,054 instructions for a page that it had seen, and 4755 for
- *one that it had not: 9300 for a tree of 16384 pages, 14 or 15 levels.
+ * one that it had not: 9300 for a tree of 16384 pages, 14 or 15 levels.
  */
 #ifndef TESTS_BENCH_REPLAY_COST_H
 #define TESTS_BENCH_REPLAY_COST_H
