@@ -36,6 +36,7 @@ static void info_json(const struct info_figures *f)
 	json_number(&j, "cpu_mhz", f->cpu_mhz);
 	json_string(&j, "backend", f->backend);
 	json_number(&j, "uptime_s", f->up_s);
+	json_number(&j, "uptime_ns", machine_ns());
 	json_number(&j, "domains", f->domains);
 	json_number(&j, "vcpus", f->vcpus);
 	json_number(&j, "frames_total", f->mm.frames_total);

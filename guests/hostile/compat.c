@@ -10,14 +10,11 @@
 
 #define DIRTY UINT64_C(0xdeadbeef00000000)
 
-/* compat_call.S: rax and the five argument registers of a 32-bit caller. */
-uint64_t compat_call(uint64_t eax, uint64_t ebx, uint64_t ecx, uint64_t amd);
-
 static struct xen_feature_info features;
 
 static int32_t call(uint32_t nr, uint32_t a, uint32_t b, uint64_t dirt)
 {
-	return (int32_t)compat_call(nr | dirt, a | dirt, b | dirt, hypercall_amd());
+	return (int32_t)hypercall_narrow(nr | dirt, a | dirt, b | dirt, dirt);
 }
 
 void attack_compat(void)

@@ -9,6 +9,9 @@ uint8_t hypercall_page[4096] __attribute__((aligned(4096), section(".data.hyperc
 static bool present, amd, quire;
 static uint32_t xen_base;
 
+/* narrow_call.S: EAX and the first three argument registers of a 32-bit caller. */
+uint64_t narrow_call(uint64_t eax, uint64_t ebx, uint64_t ecx, uint64_t edx, uint64_t amd);
+
 static bool signature_is(const uint32_t r[4], uint32_t b, uint32_t c, uint32_t d)
 {
 	return r[1] == b && r[2] == c && r[3] == d;
@@ -44,6 +47,11 @@ void hypercall_init(void)
 	cpuid(xen_base + 2, 0, r);
 	wrmsr(r[1], (uint64_t)hypercall_page);
 	present = true;
+}
+
+long hypercall_narrow(uint64_t nr, uint64_t a, uint64_t b, uint64_t c)
+{
+	return (int32_t)narrow_call(nr, a, b, c, hypercall_amd());
 }
 
 bool hypercall_present(void)

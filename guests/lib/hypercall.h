@@ -73,6 +73,9 @@ static inline long hypercall_direct(uint64_t nr, uint64_t a, uint64_t b, uint64_
 	return (long)nr;
 }
 
+/* From a 32-bit code segment (narrow_call.S): what the upper halves hold counts for nothing. */
+long hypercall_narrow(uint64_t nr, uint64_t a, uint64_t b, uint64_t c);
+
 static inline long hypercall_memory(unsigned op, void *arg)
 {
 	return hypercall(__HYPERVISOR_memory_op, op, (uint64_t)arg, 0, 0, 0);

@@ -5,6 +5,7 @@ import json
 from quire_tools.case import Case, outcomes_table
 from quire_tools.core_check import against_oracle, one_of_several
 from quire_tools.fairness import both_cpus, fair
+from quire_tools.hostile_guests import Ends, beside_fuzzers
 from quire_tools.linux_guests import life, shares_as_the_oracle, shell_answers
 from quire_tools.machine import BUILD, TOP
 
@@ -71,7 +72,18 @@ LINUX = [
            group="linux-more", machines=BOCHS, memory=256, timeout=3600),
 ]
 
-CASES = LINUX + [
+def fuzz(name, calls, **more):
+    """Fuzzing guests beside neighbours. QEMU's counted time is shared by its CPUs, so there is one."""
+    return Case(name, "fuzz.cfg", script=[], outcomes=lambda machine: Ends(), check=beside_fuzzers(calls), **more)
+
+
+# `make fuzz-guest`: minutes.
+FUZZ = [
+    fuzz("a million calls of fuzzing guests", 1000000, group="fuzz", machines=QEMU, smp=1, options=COUNTED, timeout=3600),
+    fuzz("a million calls of fuzzing guests", 1000000, group="fuzz", machines=BOCHS, smp=2, timeout=7200),
+]
+
+CASES = LINUX + FUZZ + [
     *with_cpus("hello", "hello.cfg"),
     *with_cpus("hypercalls", "hypercalls.cfg", options=COUNTED),
     *with_cpus("hypercalls with two vCPUs", "hypercalls2.cfg", options=COUNTED),
@@ -122,6 +134,8 @@ CASES = LINUX + [
     # QEMU 7.2 itself aborts on a data breakpoint while an exception is delivered.
     Case("hostile makes a loop of #DB", "hostile-db.cfg", machines=BOCHS, outcomes=ENDS, options={"ips": 10000000},
          script=["wait fill 100", "destroy db_loop", "audit"]),
+    fuzz("fuzzing guests", 50000, machines=QEMU, smp=1, options=COUNTED, timeout=200),
+    fuzz("fuzzing guests", 50000, machines=BOCHS, smp=2, timeout=200),
     Case("hostile on AMD-V with next-RIP save", "hostile.cfg", machines=BOCHS, cpu={"bochs": "ryzen"}),
 
     refused("no EPT", "EPT", cpu="core2_penryn_t9600"),

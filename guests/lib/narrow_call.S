@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* uint64_t compat_call(rdi = eax, rsi = ebx, rdx = ecx, rcx = VMMCALL?): into a 32-bit
+/* uint64_t narrow_call(rdi = eax, rsi = ebx, rdx = ecx, rcx = edx, r8 = VMMCALL?): into a 32-bit
  * segment by far return, the call, and back by far jump. Everything lies below 4 GiB. */
 #include "guests/lib/cpu.h"
 
 	.text
-	.globl compat_call
-compat_call:
+	.globl narrow_call
+narrow_call:
 	push %rbx
 	push %rbp
 	mov %rsp, %rbp
 	mov %rdi, %rax
 	mov %rsi, %rbx
-	mov %rcx, %r8
+	mov %rcx, %r11
 	mov %rdx, %rcx
+	mov %r11, %rdx
 	test %r8, %r8
 	lea 1f(%rip), %r9
 	lea 2f(%rip), %r10
