@@ -326,6 +326,11 @@ boot-linux-more-vtx: all linux
 sharing-linux: all linux
 	tools/sharing-linux --page docs/results-sharing.md
 	cp $(B)/bench/sharing-linux.jsonl docs/results-sharing.jsonl
+# A million calls of fuzzing guests on each machine, beside neighbours who must not notice.
+.PHONY: fuzz-guest
+fuzz-guest: all
+	tools/boot-tests --machine qemu --group fuzz
+	tools/boot-tests --machine bochs --group fuzz
 lint: $(B)/quire.elf
 	tools/lint $(B)/quire.elf
 test: all
@@ -353,6 +358,7 @@ help:
 	@echo 'make boot-linux-more-svm, make boot-linux-more-vtx    the same with other kernels and more vCPUs'
 	@echo 'make sharing-linux    how long after their start four Debian guests share what they could (docs/results-sharing.md)'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
+	@echo 'make fuzz-guest   a million hostile calls of guests on QEMU and on Bochs, with neighbours who must not notice; an hour'
 	@echo 'make model-long   the model test with fresh seeds, for MODEL_SECONDS=$(MODEL_SECONDS) seconds'
 	@echo 'make mutants      the core broken in some hundred ways; each must fail a test (ONLY=NAME, FILES=mm/merge.c)'
 	@echo 'make coverage     lines and branches of mm/ that the native tests reach, and which they do not'

@@ -392,9 +392,10 @@ void domain_shutdown(struct domain *d, enum shutdown_code code)
 	log_tag("shutdown domain=%u name=%s reason=%s", d->id, d->name, domain_shutdown_name(code));
 }
 
+/* For `dmesg` only: some 200 lines take seconds on a serial port, and all the time a CPU. */
 static void domain_dump_line(const char *text)
 {
-	log_error("  %s", text);
+	log_debug("  %s", text);
 }
 
 void domain_crash(struct vcpu *v, const char *fmt, ...)
@@ -410,8 +411,8 @@ void domain_crash(struct vcpu *v, const char *fmt, ...)
 	va_end(ap);
 	console_flush(d);
 	log_error("domain %u (%s) is stopped: %s", d->id, d->name, d->crash_reason);
-	log_error("  vCPU %u, rip %016lx rflags %08lx rsp %016lx", v->id, (unsigned long)r->rip,
-	          (unsigned long)r->rflags, (unsigned long)r->gpr[RSP]);
+	log_error("  vCPU %u, rip %016lx rflags %08lx rsp %016lx; more in dmesg", v->id,
+	          (unsigned long)r->rip, (unsigned long)r->rflags, (unsigned long)r->gpr[RSP]);
 	hvm->vcpu_dump(&v->hv, domain_dump_line);
 	domain_shutdown(d, SHUTDOWN_CRASH_);
 }

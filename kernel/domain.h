@@ -53,6 +53,8 @@ struct vcpu {
 	unsigned cpu;           /* where it runs or ran last */
 	bool in_queue, boosted; /* sched.c */
 	struct vcpu *next;      /* run queue */
+	bool yielded;           /* gave its CPU away: no claim to the rest of its slice */
+	uint64_t slice_left_ns; /* in the queue: it was made to stand back with so much left */
 	uint64_t vruntime_ns, slice_end_ns, queued_ns, longest_wait_ns, ran_ns, started_ns;
 
 	/* waiting for memory (vcpu.c), under sched lock */

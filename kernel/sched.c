@@ -10,9 +10,11 @@
  * (n - m) / m slices. What each has run is its virtual runtime; who is ahead of the
  * least gets a slice that is shorter by so much, down to three quarters, so equal
  * busy vCPUs never drift apart. One that slept comes back with the runtime of the
- * others less half a slice at most: no credit for a long sleep. If that is less
- * than what any other has, it goes to the front, and takes an idle CPU if there is
- * one, else makes the CPU whose vCPU has run most look at the queue at once.
+ * others less half a slice at most: no credit for a long sleep. It goes before all
+ * who have had more than it, and takes an idle CPU if there is one, else makes the CPU whose vCPU
+ * has run most look at the queue at once. Who had to make room keeps the rest of its slice and
+ * stands right behind those that woke: so nobody is pushed back by others who sleep and wake all
+ * the time, and nobody gains by having itself pushed.
  *
  * The loop of a CPU: timers and other soft work -> pick -> load -> (deliver
  * events, flush if owed, enter, handle the exit) until the slice ends or
@@ -37,6 +39,7 @@
 #define SCAN_PAGES      512u /* in an idle slice; 64 of them can be read */
 #define SCAN_BUSY_PART  4u   /* a slice of busy time is so much less */
 #define REAP_NS         UINT64_C(2000000)
+#define SLICE_REST_NS   UINT64_C(200000) /* less is not worth coming back for */
 
 struct cpu_sched {
 	_Atomic bool poll;    /* leave the inner loop and look around */
@@ -52,7 +55,7 @@ struct cpu_sched {
 
 static struct spinlock lock, stop_lock;
 static struct vcpu *queue;
-static uint64_t least_vruntime; /* never falls */
+static uint64_t least_vruntime; /* of those that run or could; never falls */
 static struct cpu_sched cpus[MAX_CPUS];
 static _Atomic uint64_t idle_cpus;
 static _Atomic bool scan_on = true;
@@ -92,18 +95,30 @@ void sched_resched_cpu(unsigned cpu)
 		machine_kick(cpu);
 }
 
-/* Who comes from a sleep or yields starts no further back than this: no credit. */
-static uint64_t sched_floor(void)
+/* Half a slice behind a virtual runtime. */
+static uint64_t sched_behind(uint64_t vruntime_ns)
 {
-	return least_vruntime > SCHED_SLICE_NS / 2 ? least_vruntime - SCHED_SLICE_NS / 2 : 0;
+	return vruntime_ns > SCHED_SLICE_NS / 2 ? vruntime_ns - SCHED_SLICE_NS / 2 : 0;
 }
 
+/* The least virtual runtime of all that wait for a CPU; 0 if there is none. Lock held. */
+static uint64_t sched_least_queued(void)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (const struct vcpu *v = queue; v; v = v->next)
+		least = min_u64(least, v->vruntime_ns);
+	return queue ? least : 0;
+}
+
+/* It waits for others: what they have had less than it is no reason to prefer it again. */
 void sched_yield(struct vcpu *v)
 {
 	if (!__atomic_load_n(&queue, __ATOMIC_RELAXED))
 		return;
 	sched_lock();
-	v->vruntime_ns = max_u64(v->vruntime_ns, sched_floor());
+	v->vruntime_ns = max_u64(v->vruntime_ns, sched_behind(sched_least_queued()));
+	v->yielded = true;
 	sched_unlock();
 	sched_resched_cpu(machine_cpu());
 }
@@ -120,36 +135,52 @@ void sched_arm(uint64_t ns)
 
 /* ---- the queue; lock held ---- */
 
-/* At the end; boosted: behind others that are, before all that are not. */
+/*
+ * Where v goes: one that wakes up before all who have had more than it; one with a slice
+ * begun before all who must begin one; and any other at the end.
+ */
+static bool queue_stands_behind(const struct vcpu *v, const struct vcpu *other)
+{
+	if (v->boosted)
+		return other->vruntime_ns <= v->vruntime_ns;
+	return !v->slice_left_ns || other->boosted || other->slice_left_ns;
+}
+
 static void queue_insert(struct vcpu *v, bool boosted)
 {
 	struct vcpu **at = &queue;
 
 	v->boosted = boosted;
-	while (*at && (!boosted || (*at)->boosted))
+	while (*at && queue_stands_behind(v, *at))
 		at = &(*at)->next;
 	v->next = *at;
 	*at = v;
 	v->in_queue = true;
 }
 
+/* Of one that runs, with what it has run since it was put on account. */
+static uint64_t sched_vruntime_now(const struct vcpu *v, uint64_t now)
+{
+	return v->vruntime_ns + (now > v->started_ns ? now - v->started_ns : 0);
+}
+
 /* The least virtual runtime of all that run or could; UINT64_MAX if there is none. */
 static uint64_t sched_least(void)
 {
-	uint64_t least = UINT64_MAX;
+	uint64_t least = UINT64_MAX, now = machine_ns();
 
 	for (const struct vcpu *v = queue; v; v = v->next)
 		least = min_u64(least, v->vruntime_ns);
 	for (unsigned i = 0; i < machine_cpus(); i++)
 		if (cpus[i].current)
-			least = min_u64(least, cpus[i].current->vruntime_ns);
+			least = min_u64(least, sched_vruntime_now(cpus[i].current, now));
 	return least;
 }
 
 /* Who should make room for v: an idle CPU, else the one whose vCPU has run most. */
 static int sched_victim(const struct vcpu *v)
 {
-	uint64_t idle = idle_cpus, most = v->vruntime_ns + SCHED_SLICE_NS / 4;
+	uint64_t idle = idle_cpus, most = v->vruntime_ns + SCHED_SLICE_NS / 4, now = machine_ns();
 	int victim = -1;
 
 	if (idle)
@@ -157,8 +188,8 @@ static int sched_victim(const struct vcpu *v)
 	for (unsigned i = 0; i < machine_cpus(); i++) {
 		const struct vcpu *r = cpus[i].current;
 
-		if (r && r->vruntime_ns > most) {
-			most = r->vruntime_ns;
+		if (r && sched_vruntime_now(r, now) > most) {
+			most = sched_vruntime_now(r, now);
 			victim = (int)i;
 		}
 	}
@@ -171,9 +202,11 @@ void sched_enqueue(struct vcpu *v)
 
 	if (v->running || v->in_queue || !vcpu_may_run(v))
 		return;
-	v->vruntime_ns = max_u64(v->vruntime_ns, sched_floor());
+	/* No credit for a long sleep. */
+	v->vruntime_ns = max_u64(v->vruntime_ns, sched_behind(least_vruntime));
 	v->queued_ns = machine_ns();
-	queue_insert(v, v->vruntime_ns < sched_least());
+	v->slice_left_ns = 0;
+	queue_insert(v, true);
 	victim = sched_victim(v);
 	if (victim >= 0) {
 		idle_cpus &= ~BIT(victim);
@@ -231,12 +264,14 @@ struct vcpu *sched_pick(unsigned cpu, uint64_t now)
 	v->running = true;
 	v->cpu = cpu;
 	v->started_ns = now;
-	v->slice_end_ns = now + sched_slice_ns(v);
+	v->slice_end_ns = now + (v->slice_left_ns ? v->slice_left_ns : sched_slice_ns(v));
+	v->slice_left_ns = 0;
+	v->yielded = false;
 	waited = now > v->queued_ns ? now - v->queued_ns : 0;
 	v->longest_wait_ns = max_u64(v->longest_wait_ns, waited);
-	least_vruntime = max_u64(least_vruntime, v->vruntime_ns);
 	cpus[cpu].current = v;
 	cpus[cpu].resched = false;
+	least_vruntime = max_u64(least_vruntime, sched_least());
 	runstate_change(v, RUNSTATE_running);
 	return v;
 }
@@ -269,6 +304,9 @@ void sched_put(struct vcpu *v, uint64_t now)
 	runstate_change(v, sched_runstate(v));
 	if (vcpu_may_run(v)) {
 		v->queued_ns = now;
+		v->slice_left_ns = !v->yielded && now + SLICE_REST_NS < v->slice_end_ns
+		                       ? v->slice_end_ns - now
+		                       : 0;
 		queue_insert(v, false);
 	}
 }
@@ -394,7 +432,7 @@ static bool sched_extend(struct vcpu *v, uint64_t now)
 	if (alone) {
 		sched_account(v, now);
 		v->slice_end_ns = now + sched_slice_ns(v);
-		least_vruntime = max_u64(least_vruntime, v->vruntime_ns);
+		least_vruntime = max_u64(least_vruntime, sched_least());
 	}
 	sched_unlock();
 	return alone;

@@ -11,8 +11,8 @@ static bool accepted(long ret)
 /* Which would put this vCPU to sleep for ever, or end the domain. */
 static bool ends_us(uint64_t nr, uint64_t op)
 {
-	return !fuzz_lethal && (nr == __HYPERVISOR_sched_op ||
-	                        (nr == __HYPERVISOR_vcpu_op && op == VCPUOP_down));
+	return !fuzz_lethal &&
+	       (nr == __HYPERVISOR_sched_op || (nr == __HYPERVISOR_vcpu_op && op == VCPUOP_down));
 }
 
 bool any_call(struct fuzzer *f)
@@ -63,7 +63,7 @@ bool place_call(struct fuzzer *f)
 	struct xen_add_to_physmap x = {
 	    .domid = DOMID_SELF,
 	    .size = (uint16_t)odd_number(f),
-	    .space = chance(f, 8) ? (unsigned)below(f, 8)
+	    .space = chance(f, 8)   ? (unsigned)below(f, 8)
 	             : chance(f, 2) ? XENMAPSPACE_shared_info
 	                            : XENMAPSPACE_grant_table,
 	    .gpfn = odd_gfn(f),
@@ -92,10 +92,11 @@ static domid_t some_domain(struct fuzzer *f)
 
 bool event_call(struct fuzzer *f)
 {
-	static const uint8_t ops[] = {
-	    EVTCHNOP_bind_virq, EVTCHNOP_bind_ipi, EVTCHNOP_alloc_unbound,
-	    EVTCHNOP_bind_interdomain, EVTCHNOP_close, EVTCHNOP_close, EVTCHNOP_send,
-	    EVTCHNOP_unmask, EVTCHNOP_status, EVTCHNOP_bind_vcpu};
+	static const uint8_t ops[] = {EVTCHNOP_bind_virq,     EVTCHNOP_bind_ipi,
+	                              EVTCHNOP_alloc_unbound, EVTCHNOP_bind_interdomain,
+	                              EVTCHNOP_close,         EVTCHNOP_close,
+	                              EVTCHNOP_send,          EVTCHNOP_unmask,
+	                              EVTCHNOP_status,        EVTCHNOP_bind_vcpu};
 	uint64_t op = chance(f, 16) ? below(f, 16) : ops[below(f, sizeof(ops))];
 	uint32_t port = (uint32_t)(chance(f, 8) ? odd_number(f) : 1 + below(f, 127));
 	union {
@@ -105,7 +106,9 @@ bool event_call(struct fuzzer *f)
 		struct evtchn_bind_interdomain pair;
 		struct evtchn_bind_vcpu vcpu;
 		struct evtchn_status status;
-	} u = {.word = {port, (uint32_t)below(f, 3)}};
+	} u = {
+	    .word = {port, (uint32_t)below(f, 3)}
+        };
 
 	/* Those of the rings stay open for a while: nobody can open them again. */
 	if (op == EVTCHNOP_close && !chance(f, 16))
@@ -129,8 +132,8 @@ bool event_call(struct fuzzer *f)
 		u.status = (struct evtchn_status){.dom = DOMID_SELF, .port = port};
 		break;
 	}
-	return accepted(fuzz_call(f, (struct call){__HYPERVISOR_event_channel_op, {op}, 1}, &u,
-	                          sizeof(u)));
+	return accepted(
+	    fuzz_call(f, (struct call){__HYPERVISOR_event_channel_op, {op}, 1}, &u, sizeof(u)));
 }
 
 /* ---- vCPUs ---- */
@@ -146,10 +149,14 @@ static bool down_and_up(struct fuzzer *f)
 
 bool vcpu_call(struct fuzzer *f)
 {
-	static const uint8_t ops[] = {VCPUOP_up, VCPUOP_is_up, VCPUOP_get_runstate_info,
+	static const uint8_t ops[] = {VCPUOP_up,
+	                              VCPUOP_is_up,
+	                              VCPUOP_get_runstate_info,
 	                              VCPUOP_register_runstate_memory_area,
-	                              VCPUOP_register_vcpu_info, VCPUOP_set_singleshot_timer,
-	                              VCPUOP_stop_singleshot_timer, VCPUOP_stop_periodic_timer,
+	                              VCPUOP_register_vcpu_info,
+	                              VCPUOP_set_singleshot_timer,
+	                              VCPUOP_stop_singleshot_timer,
+	                              VCPUOP_stop_periodic_timer,
 	                              VCPUOP_initialise};
 	uint64_t op = chance(f, 16) ? below(f, 16) : ops[below(f, sizeof(ops))];
 	uint64_t vcpu = chance(f, 8) ? odd_number(f) : below(f, VCPUS + 1);
@@ -168,8 +175,12 @@ bool vcpu_call(struct fuzzer *f)
 		word[0] = clock_ns() + below(f, CLOCK_MS);
 		word[1] = 0;
 	}
-	return accepted(fuzz_call(f, (struct call){__HYPERVISOR_vcpu_op, {op, vcpu}, 2}, word,
-	                          sizeof(word)));
+	return accepted(fuzz_call(f,
+	                          (struct call){
+	                              __HYPERVISOR_vcpu_op, {op, vcpu},
+                                       2
+        },
+	                          word, sizeof(word)));
 }
 
 bool sched_call(struct fuzzer *f)
@@ -208,13 +219,14 @@ bool hvm_call(struct fuzzer *f)
 		    f, (struct call){__HYPERVISOR_hvm_op, {HVMOP_set_evtchn_upcall_vector}, 1}, &u,
 		    sizeof(u)));
 	case 2:
-		return accepted(hypercall(__HYPERVISOR_vm_assist, below(f, 4), odd_number(f), 0, 0, 0));
+		return accepted(
+		    hypercall(__HYPERVISOR_vm_assist, below(f, 4), odd_number(f), 0, 0, 0));
 	default:
-		return accepted(fuzz_call(f,
-		                          (struct call){__HYPERVISOR_hvm_op,
-		                                        {chance(f, 8) ? below(f, 32) : HVMOP_get_param},
-		                                        1},
-		                          &p, sizeof(p)));
+		return accepted(fuzz_call(
+		    f,
+		    (struct call){
+		        __HYPERVISOR_hvm_op, {chance(f, 8) ? below(f, 32) : HVMOP_get_param}, 1},
+		    &p, sizeof(p)));
 	}
 }
 
@@ -223,19 +235,18 @@ bool version_call(struct fuzzer *f)
 	uint64_t word[32] = {0};
 
 	word[0] = chance(f, 2) ? below(f, 4) : odd_number(f);
-	return accepted(fuzz_call(f,
-	                          (struct call){__HYPERVISOR_xen_version, {below(f, 14)}, 1}, word,
-	                          sizeof(word)));
+	return accepted(fuzz_call(f, (struct call){__HYPERVISOR_xen_version, {below(f, 14)}, 1},
+	                          word, sizeof(word)));
 }
 
 /* Seldom: what comes out is noise on the operator's screen. */
 bool console_call(struct fuzzer *f)
 {
-	uint64_t bytes = chance(f, 4) ? odd_count(f) : below(f, 300);
+	uint64_t bytes = chance(f, 16) ? odd_count(f) : below(f, 24);
 	uint64_t text = chance(f, 4) ? odd_pointer(f) : (uint64_t)f->args;
 
-	if (bytes > 512 && text == (uint64_t)f->args)
-		bytes = 512;
+	if (bytes > 64 && !chance(f, 16))
+		bytes = 64;
 	return accepted(hypercall(__HYPERVISOR_console_io, chance(f, 8) ? odd_number(f) : 0, bytes,
 	                          text, 0, 0));
 }
@@ -249,6 +260,6 @@ bool own_call(struct fuzzer *f)
 		          0, 0, 0);
 		return true;
 	}
-	return accepted(fuzz_call(f, (struct call){QUIRE_HYPERCALL, {below(f, 5)}, 1}, word,
-	                          sizeof(word)));
+	return accepted(
+	    fuzz_call(f, (struct call){QUIRE_HYPERCALL, {below(f, 5)}, 1}, word, sizeof(word)));
 }

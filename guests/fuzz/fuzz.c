@@ -170,8 +170,8 @@ static void tell(bool two)
 	tap_ok(made >= wanted, "%lu operations were made by %u vCPUs", made, two ? 2 : 1);
 	for (unsigned i = 0; i < OPERATIONS; i++)
 		if (weight(i) && made > 20000)
-			tap_ok(counts[0][i].good + counts[1][i].good > 0, "%s was accepted at times",
-			       operations[i].name);
+			tap_ok(counts[0][i].good + counts[1][i].good > 0,
+			       "%s was accepted at times", operations[i].name);
 }
 
 void guest_main(void)

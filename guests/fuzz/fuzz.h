@@ -19,7 +19,7 @@
 struct fuzzer {
 	unsigned id;
 	uint64_t rng;
-	uint8_t *args;       /* ARG_PAGES, where its calls' structures lie; the other one bends them */
+	uint8_t *args; /* ARG_PAGES, where its calls' structures lie; the other one bends them */
 	uint64_t made, good; /* operations; those of them that were accepted */
 };
 
@@ -32,8 +32,8 @@ void values_init(void);
 bool chance(struct fuzzer *f, unsigned one_in);
 uint64_t below(struct fuzzer *f, uint64_t n);
 uint64_t odd_number(struct fuzzer *f);
-/* Something that the hypervisor may be given as an address; this guest's code, stacks and tables are
- * not among what it may be made to write. */
+/* Something that the hypervisor may be given as an address; this guest's code, stacks and tables
+ * are not among what it may be made to write. */
 uint64_t odd_pointer(struct fuzzer *f);
 uint64_t odd_gfn(struct fuzzer *f);
 uint64_t odd_count(struct fuzzer *f); /* seldom more than there can be */
@@ -59,18 +59,18 @@ long fuzz_call(struct fuzzer *f, struct call c, void *structure, size_t bytes);
 typedef bool operation(struct fuzzer *f);
 
 operation any_call, memory_call, place_call, event_call, vcpu_call, sched_call, hvm_call,
-    version_call, console_call, own_call;                    /* calls.c */
-operation grant_call;                                         /* grants.c */
+    version_call, console_call, own_call; /* calls.c */
+operation grant_call;                     /* grants.c */
 void grants_init(void);
 long grants_place(void);
-operation store_message, store_noise, console_noise;          /* rings.c */
+operation store_message, store_noise, console_noise; /* rings.c */
 void rings_init(void);
-bool rings_port(uint32_t port); /* belongs to one of them */
-operation any_msr, apic_msr, apic_memory, any_cr, any_cpuid;  /* registers.c */
-operation any_port, string_port, interrupt_window;            /* ports.c */
-operation own_memory;                                         /* own.c */
+bool rings_port(uint32_t port);                              /* belongs to one of them */
+operation any_msr, apic_msr, apic_memory, any_cr, any_cpuid; /* registers.c */
+operation any_port, string_port, interrupt_window;           /* ports.c */
+operation own_memory;                                        /* own.c */
 void own_init(void);
 bool own_whole(void);
-operation lethal;                                             /* lethal.c */
+operation lethal; /* lethal.c */
 
 #endif

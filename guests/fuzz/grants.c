@@ -60,14 +60,18 @@ static void change_table(struct fuzzer *f)
 	e->domid = a_peer(f);
 	e->frame = (uint32_t)(chance(f, 8) ? odd_gfn(f) : arena_gfn(f));
 	__atomic_store_n(&e->flags,
-	                 (uint16_t)(chance(f, 4) ? below(f, 0x10000)
-	                                         : GTF_permit_access | (chance(f, 2) ? GTF_readonly : 0)),
+	                 (uint16_t)(chance(f, 4)
+	                                ? below(f, 0x10000)
+	                                : GTF_permit_access | (chance(f, 2) ? GTF_readonly : 0)),
 	                 __ATOMIC_SEQ_CST);
 }
 
 static bool grant_op(struct fuzzer *f, unsigned op, void *list, size_t bytes, uint64_t n)
 {
-	const struct call c = {__HYPERVISOR_grant_table_op, {op, 0, n}, 1};
+	const struct call c = {
+	    __HYPERVISOR_grant_table_op, {op, 0, n},
+             1
+        };
 
 	return fuzz_call(f, c, list, bytes) == 0;
 }
@@ -100,9 +104,8 @@ static bool map_some(struct fuzzer *f)
 static bool unmap_some(struct fuzzer *f)
 {
 	unsigned at = (unsigned)below(f, MAPS);
-	struct gnttab_unmap_grant_ref op = {.host_addr = maps[f->id][at].at,
-	                                    .handle = maps[f->id][at].handle,
-	                                    .status = -99};
+	struct gnttab_unmap_grant_ref op = {
+	    .host_addr = maps[f->id][at].at, .handle = maps[f->id][at].handle, .status = -99};
 
 	if (chance(f, 8))
 		op.handle = (uint32_t)(chance(f, 2) ? below(f, 80) : odd_number(f));
@@ -129,8 +132,7 @@ static bool copy_some(struct fuzzer *f)
 	    .source = a_side(f, from),
 	    .dest = a_side(f, to),
 	    .len = (uint16_t)(chance(f, 4) ? odd_number(f) : below(f, 4097)),
-	    .flags =
-	        (uint16_t)((from ? GNTCOPY_source_gref : 0) | (to ? GNTCOPY_dest_gref : 0)),
+	    .flags = (uint16_t)((from ? GNTCOPY_source_gref : 0) | (to ? GNTCOPY_dest_gref : 0)),
 	    .status = -99,
 	};
 
@@ -144,7 +146,8 @@ static bool about_table(struct fuzzer *f)
 
 	/* setup_table writes where its list points: into the arguments, or nowhere. */
 	word[2] = chance(f, 2) ? (uint64_t)f->args : odd_pointer(f);
-	return grant_op(f, (unsigned)below(f, 14), word, sizeof(word), chance(f, 4) ? odd_count(f) : 1);
+	return grant_op(f, (unsigned)below(f, 14), word, sizeof(word),
+	                chance(f, 4) ? odd_count(f) : 1);
 }
 
 bool grant_call(struct fuzzer *f)

@@ -153,7 +153,12 @@ static void third_vcpu(struct fuzzer *f)
 	r->efer = rdmsr(MSR_EFER);
 	if (chance(f, 4))
 		x.mode = VCPU_HVM_MODE_32B;
-	fuzz_call(f, (struct call){__HYPERVISOR_vcpu_op, {VCPUOP_initialise, VCPUS}, 2}, &x, sizeof(x));
+	fuzz_call(f,
+	          (struct call){
+	              __HYPERVISOR_vcpu_op, {VCPUOP_initialise, VCPUS},
+                       2
+        },
+	          &x, sizeof(x));
 	hypercall_vcpu(VCPUOP_up, VCPUS, NULL);
 	hypercall_vcpu(chance(f, 2) ? VCPUOP_down : VCPUOP_is_up, VCPUS, NULL);
 }
@@ -185,8 +190,8 @@ static void the_end(struct fuzzer *f)
 
 bool lethal(struct fuzzer *f)
 {
-	static void (*const caught[])(void *f) = {touch, odd_apic, odd_tables, odd_debug, odd_instruction,
-	                                          odd_instruction, odd_debug};
+	static void (*const caught[])(void *f) = {
+	    touch, odd_apic, odd_tables, odd_debug, odd_instruction, odd_instruction, odd_debug};
 	uint64_t cr3 = READ_CR(3);
 	bool ok;
 

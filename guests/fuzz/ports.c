@@ -16,9 +16,10 @@ struct port_access {
 
 static uint16_t some_port(struct fuzzer *f)
 {
-	static const uint16_t known[] = {0x20, 0x21, 0x40, 0x42,  0x43,  0x60,  0x61,  0x64,  0x70,
-	                                 0x71, 0x80, 0x92, 0xa1,  0xb2,  0xcf8, 0xcfc, 0xcf9, 0x3f8,
-	                                 0x3fd, 0x3d4, 0x1f0, 0x500, 0x510, 0xb004, 0x402, 0xffff, 0x8900};
+	static const uint16_t known[] = {0x20,  0x21,  0x40,   0x42,  0x43,   0x60,  0x61,
+	                                 0x64,  0x70,  0x71,   0x80,  0x92,   0xa1,  0xb2,
+	                                 0xcf8, 0xcfc, 0xcf9,  0x3f8, 0x3fd,  0x3d4, 0x1f0,
+	                                 0x500, 0x510, 0xb004, 0x402, 0xffff, 0x8900};
 	uint16_t port = (uint16_t)(chance(f, 2) ? known[below(f, sizeof(known) / sizeof(known[0]))]
 	                                        : odd_number(f));
 
@@ -67,7 +68,10 @@ static void string_one(void *arg)
 		__asm__ volatile("rep insl" : "+D"(rdi), "+c"(rcx) : "d"(a->port) : "memory");
 		break;
 	case 2:
-		__asm__ volatile("std; rep insw; cld" : "+D"(rdi), "+c"(rcx) : "d"(a->port) : "memory");
+		__asm__ volatile("std; rep insw; cld"
+		                 : "+D"(rdi), "+c"(rcx)
+		                 : "d"(a->port)
+		                 : "memory");
 		break;
 	case 3:
 		__asm__ volatile("rep outsb" : "+S"(rsi), "+c"(rcx) : "d"(a->port) : "memory");

@@ -123,7 +123,8 @@ bool apic_msr(struct fuzzer *f)
 		mode(f, true);
 	if (chance(f, 2))
 		return try_read(&a);
-	a.value = a.reg == 0x800 + REG_ICR ? icr(f) : odd_number(f) & (chance(f, 4) ? UINT64_MAX : 0x3ffff);
+	a.value = a.reg == 0x800 + REG_ICR ? icr(f)
+	                                   : odd_number(f) & (chance(f, 4) ? UINT64_MAX : 0x3ffff);
 	return try_write(&a);
 }
 
@@ -171,7 +172,10 @@ static void store(uint64_t at, uint32_t value, unsigned form)
 		__asm__ volatile("movl $0x100ff, 0x7f(%0)" : : "r"(at - 0x7f) : "memory");
 		break;
 	default:
-		__asm__ volatile("movl %0, (%1,%2,1)" : : "a"(value), "r"(at), "r"(UINT64_C(0)) : "memory");
+		__asm__ volatile("movl %0, (%1,%2,1)"
+		                 :
+		                 : "a"(value), "r"(at), "r"(UINT64_C(0))
+		                 : "memory");
 	}
 }
 
@@ -255,6 +259,7 @@ bool any_cpuid(struct fuzzer *f)
 	static const uint32_t first[] = {0, 0x40000000, 0x40000100, 0x80000000};
 	uint32_t r[4], leaf = first[below(f, 4)] + (uint32_t)below(f, 64);
 
-	cpuid(chance(f, 4) ? (uint32_t)odd_number(f) : leaf, (uint32_t)(chance(f, 2) ? 0 : odd_number(f)), r);
+	cpuid(chance(f, 4) ? (uint32_t)odd_number(f) : leaf,
+	      (uint32_t)(chance(f, 2) ? 0 : odd_number(f)), r);
 	return true;
 }

@@ -46,10 +46,24 @@ static bool ring_bell(uint32_t port)
 
 /* ---- messages ---- */
 
-static const char *const names[] = {
-    "data",   "device", "control/shutdown", "memory/target",  "control/feature-x", "attr/os/a/b/c/d/e",
-    "domid",  "",       "/",                "/local/domain/0", "/local/domain/1/data", "data/../name",
-    "error",  "a//b",   "@introduceDomain", "control",        "drivers/0",         "data/0123456789"};
+static const char *const names[] = {"data",
+                                    "device",
+                                    "control/shutdown",
+                                    "memory/target",
+                                    "control/feature-x",
+                                    "attr/os/a/b/c/d/e",
+                                    "domid",
+                                    "",
+                                    "/",
+                                    "/local/domain/0",
+                                    "/local/domain/1/data",
+                                    "data/../name",
+                                    "error",
+                                    "a//b",
+                                    "@introduceDomain",
+                                    "control",
+                                    "drivers/0",
+                                    "data/0123456789"};
 
 static uint32_t length(const char *s)
 {
@@ -127,7 +141,8 @@ static void take_answers(void)
 	head = (const void *)bytes;
 	if (prod != at && head->type == XS_TRANSACTION_START) {
 		last_tx = 0;
-		for (unsigned i = sizeof(*head); i < sizeof(bytes) && bytes[i] >= '0' && bytes[i] <= '9'; i++)
+		for (unsigned i = sizeof(*head);
+		     i < sizeof(bytes) && bytes[i] >= '0' && bytes[i] <= '9'; i++)
 			last_tx = last_tx * 10 + (uint32_t)(bytes[i] - '0');
 	}
 	__atomic_store_n(&store->rsp_cons, prod, __ATOMIC_RELEASE);
@@ -140,7 +155,9 @@ bool store_message(struct fuzzer *f)
 	struct xsd_sockmsg head = {
 	    .type = (uint32_t)(chance(f, 16) ? odd_number(f) : below(f, XS_RESET_WATCHES + 2)),
 	    .req_id = (uint32_t)f->rng,
-	    .tx_id = chance(f, 2) ? 0 : chance(f, 8) ? (uint32_t)odd_number(f) : last_tx,
+	    .tx_id = chance(f, 2)   ? 0
+	             : chance(f, 8) ? (uint32_t)odd_number(f)
+	                            : last_tx,
 	};
 	uint32_t cut;
 
@@ -180,7 +197,8 @@ bool store_noise(struct fuzzer *f)
 		store->req_cons = store->rsp_prod = (uint32_t)odd_number(f);
 		break;
 	case 4:
-		bend(f, &store->req_cons, sizeof(*store) - offsetof(struct xenstore_domain_interface, req_cons));
+		bend(f, &store->req_cons,
+		     sizeof(*store) - offsetof(struct xenstore_domain_interface, req_cons));
 		break;
 	default: /* answers that nobody reads: the ring fills */
 		store->rsp_cons -= 1;
@@ -196,13 +214,14 @@ bool store_noise(struct fuzzer *f)
 
 bool console_noise(struct fuzzer *f)
 {
-	if (chance(f, 4)) {
+	if (chance(f, 16)) {
 		console->out_prod = (uint32_t)odd_number(f);
 	} else {
 		uint32_t prod = console->out_prod;
 
-		for (uint64_t n = below(f, 100); n; n--)
-			console->out[MASK_XENCONS_IDX(prod++, console->out)] = (char)random_next(&f->rng);
+		for (uint64_t n = below(f, 24); n; n--)
+			console->out[MASK_XENCONS_IDX(prod++, console->out)] =
+			    (char)random_next(&f->rng);
 		console->out_prod = prod;
 	}
 	if (chance(f, 4))

@@ -180,7 +180,8 @@ uint64_t odd_pointer(struct fuzzer *f)
 	case 1:
 		return UINT64_C(1) << 63 | below(f, PAGE_SIZE); /* not canonical */
 	case 2:
-		return (chance(f, 2) ? UINT64_C(0xffff800000000000) : UINT64_C(0xffffffff80000000)) +
+		return (chance(f, 2) ? UINT64_C(0xffff800000000000)
+		                     : UINT64_C(0xffffffff80000000)) +
 		       below(f, 1u << 20);
 	case 3:
 		return UINT64_MAX - below(f, 16);

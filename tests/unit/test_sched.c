@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <string.h>
 #include <cmocka.h>
 #include "kernel/sched.h"
 #include "kernel/xen_abi.h"
@@ -25,8 +26,8 @@ struct behaviour {
 	uint64_t run_ns, nap_ns;
 };
 
-/* Of the one sleeper: when it wanted to run, and how late it did at worst. */
-static uint64_t due_ns, late_ns;
+/* Of each sleeper: when it wanted to run; and how late one did at worst. */
+static uint64_t due_of[MAX_DOMAINS], late_ns;
 
 static const struct behaviour busy = {.sleeps = false};
 
@@ -44,6 +45,7 @@ static void run_busy(struct vmexit *x)
 static void run(struct vcpu *v, struct vmexit *x)
 {
 	const struct behaviour *b = fake_of(&v->hv)->data;
+	uint64_t *due_ns = &due_of[v->domain->id];
 
 	if (b->pauses) {
 		host_now_ns[machine_cpu()] += 1000;
@@ -61,10 +63,10 @@ static void run(struct vcpu *v, struct vmexit *x)
 		run_busy(x);
 		return;
 	}
-	if (due_ns && machine_ns() > due_ns && machine_ns() - due_ns > late_ns)
-		late_ns = machine_ns() - due_ns;
+	if (*due_ns && machine_ns() > *due_ns && machine_ns() - *due_ns > late_ns)
+		late_ns = machine_ns() - *due_ns;
 	host_now_ns[machine_cpu()] += b->run_ns;
-	due_ns = machine_ns() + b->nap_ns;
+	*due_ns = machine_ns() + b->nap_ns;
 	timer_set(v, machine_ns() + b->nap_ns);
 	v->info[0] = 0; /* the guest has seen its events */
 	v->domain->shared_info[2048] = 0;
@@ -146,7 +148,7 @@ static void test_wakes_soon(void **state)
 	(void)state;
 	fake_start(2);
 	fake_run = run;
-	due_ns = 0;
+	memset(due_of, 0, sizeof(due_of));
 	for (unsigned i = 0; i < 5; i++)
 		d[i] = guest((domid_t)(i + 1), &busy);
 	d[5] = guest(6, &naps);
@@ -156,6 +158,59 @@ static void test_wakes_soon(void **state)
 	assert_true(d[5]->vcpus[0]->exits[EXIT_HLT] > 200);
 	assert_true(late_ns <= 2 * SCHED_SLICE_NS);
 	stop(d, 6);
+}
+
+/*
+ * On one CPU that many keep busy, several that wake at the same time, or that are new, hardly wait
+ * for it: each wants little, and those who have had more stand back at once.
+ */
+static void test_many_wake_soon(void **state)
+{
+	static const struct behaviour naps = {.sleeps = true, .run_ns = 300000, .nap_ns = 20 * MS};
+	struct domain *d[10];
+
+	(void)state;
+	fake_start(1);
+	fake_run = run;
+	memset(due_of, 0, sizeof(due_of));
+	for (unsigned i = 0; i < 7; i++)
+		d[i] = guest((domid_t)(i + 1), &busy);
+	for (unsigned i = 7; i < 9; i++)
+		d[i] = guest((domid_t)(i + 1), &naps);
+	simulate(SECONDS);
+	late_ns = 0;
+	simulate(3 * SECONDS);
+	d[9] = guest(10, &busy); /* one that has never run */
+	simulate(5 * SECONDS);
+	for (unsigned i = 7; i < 9; i++)
+		assert_true(d[i]->vcpus[0]->exits[EXIT_HLT] > 190);
+	assert_true(late_ns <= SCHED_SLICE_NS);
+	stop(d, 10);
+}
+
+/* A guest cannot have more by having itself pushed off its CPU shortly before its slice ends, nor
+ * has one less that is pushed off again and again. */
+static void test_pushed_off(void **state)
+{
+	static const struct behaviour naps = {.sleeps = true, .run_ns = 20000, .nap_ns = 8 * MS};
+	struct domain *d[5];
+	uint64_t mean = 0;
+
+	(void)state;
+	fake_start(1);
+	fake_run = run;
+	for (unsigned i = 0; i < 4; i++)
+		d[i] = guest((domid_t)(i + 1), &busy);
+	d[4] = guest(5, &naps);
+	simulate(20 * SECONDS);
+	for (unsigned i = 0; i < 4; i++)
+		mean += d[i]->vcpus[0]->ran_ns / 4;
+	assert_true(mean > 48 * SECONDS / 10);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_true(d[i]->vcpus[0]->ran_ns > mean - mean * 3 / 100);
+		assert_true(d[i]->vcpus[0]->ran_ns < mean + mean * 3 / 100);
+	}
+	stop(d, 5);
 }
 
 /* Sleeping earns no credit: after a second's sleep a busy guest does not starve the others. */
@@ -291,7 +346,8 @@ int main(void)
 	    cmocka_unit_test(test_fair),        cmocka_unit_test(test_wakes_soon),
 	    cmocka_unit_test(test_no_credit),   cmocka_unit_test(test_yield),
 	    cmocka_unit_test(test_idle),        cmocka_unit_test(test_pause),
-	    cmocka_unit_test(test_memory_line),
+	    cmocka_unit_test(test_memory_line), cmocka_unit_test(test_many_wake_soon),
+	    cmocka_unit_test(test_pushed_off),
 	};
 
 	return cmocka_run_group_tests_name("sched", tests, NULL, NULL);
