@@ -2,11 +2,23 @@
 /* The text page of a VGA: a character and its colours in 16 bits. */
 #include "arch/x86_64/cpu.h"
 #include "drivers/console.h"
+#include "mm/leaf/assert.h"
 
 #define COLOURS 0x0700 /* light grey on black */
 
+#define CELLS_MAX 2000u
+
 static volatile uint16_t *cells;
 static unsigned columns, rows, column, row;
+
+/* What is on the screen: to read the card's memory takes a bus cycle each time. */
+static uint16_t shadow[CELLS_MAX] __attribute__((aligned(8)));
+
+static void put(unsigned at, uint16_t cell)
+{
+	shadow[at] = cell;
+	cells[at] = cell;
+}
 
 static void cursor(void)
 {
@@ -19,18 +31,25 @@ static void cursor(void)
 static void blank(unsigned line)
 {
 	for (unsigned i = 0; i < columns; i++)
-		cells[line * columns + i] = COLOURS | ' ';
+		put(line * columns + i, COLOURS | ' ');
 }
 
+/* Four cells at a time. */
 static void scroll(void)
 {
-	for (unsigned i = 0; i < (rows - 1) * columns; i++)
-		cells[i] = cells[i + columns];
+	volatile uint64_t *card = (volatile uint64_t *)cells;
+	uint64_t *four = (uint64_t *)shadow;
+
+	for (unsigned i = 0; i < (rows - 1) * columns / 4; i++) {
+		four[i] = four[i + columns / 4];
+		card[i] = four[i];
+	}
 	blank(rows - 1);
 }
 
 void vga_text_init(volatile uint16_t *memory, unsigned c, unsigned r)
 {
+	ASSERT(c % 4 == 0 && c * r <= CELLS_MAX);
 	cells = memory;
 	columns = c;
 	rows = r;
@@ -62,7 +81,7 @@ void vga_text_putc(char c)
 	default:
 		if ((unsigned char)c < ' ')
 			return;
-		cells[row * columns + column] = COLOURS | (unsigned char)c;
+		put(row * columns + column, COLOURS | (unsigned char)c);
 		if (++column == columns)
 			newline();
 	}

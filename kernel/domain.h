@@ -16,6 +16,7 @@
 #ifndef KERNEL_DOMAIN_H
 #define KERNEL_DOMAIN_H
 
+#include "arch/x86_64/guest/gva_memo.h"
 #include "arch/x86_64/guest/vlapic.h"
 #include "arch/x86_64/hvm.h"
 #include "kernel/machine.h"
@@ -40,6 +41,8 @@ struct pinned_area {
 	uint8_t *page[2];
 	uint32_t offset, bytes; /* first byte in page[0] */
 };
+
+#define VCPU_MEMOS 4u
 
 struct vcpu {
 	struct hvm_vcpu hv;
@@ -88,6 +91,8 @@ struct vcpu {
 	unsigned runstate; /* RUNSTATE_* */
 	uint64_t runstate_since_ns, runstate_ns[4];
 	struct pinned_area runstate_area;
+
+	struct gva_memo memo[VCPU_MEMOS]; /* of arguments of hypercalls (guest_copy.c) */
 
 	uint64_t exits[EXIT_KINDS];
 	uint64_t exits_total;

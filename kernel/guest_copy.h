@@ -24,11 +24,14 @@
  */
 #define HC_AGAIN INT64_MIN
 
+/* How much of .state is filled. */
+enum copy_state { COPY_NO_STATE, COPY_PAGING, COPY_ALL_STATE };
+
 /* One hypercall's (or one instruction's) view of its caller's memory. */
 struct guest_copy {
 	struct vcpu *v;
-	bool wide;       /* 64-bit addresses */
-	bool have_state; /* .state is filled */
+	bool wide; /* 64-bit addresses */
+	enum copy_state have;
 	unsigned access; /* GVA_* flags of every access; with .state */
 	struct guest_state state;
 	unsigned nr_pins;
@@ -49,7 +52,7 @@ static inline void guest_copy_begin(struct guest_copy *c, struct vcpu *v, bool w
 {
 	c->v = v;
 	c->wide = wide;
-	c->have_state = false;
+	c->have = COPY_NO_STATE;
 	c->nr_pins = 0;
 }
 
@@ -61,7 +64,7 @@ static inline void guest_copy_end(struct guest_copy *c)
 		guest_copy_unpin(c);
 }
 
-/* Fetch the vCPU's paging state, once; the copies do it themselves. */
+/* Fetch the vCPU's state, once, all of it; the copies fetch what they need themselves. */
 void guest_copy_state(struct guest_copy *c);
 
 /* 0, -XEN_EFAULT or HC_AGAIN. */
@@ -99,6 +102,9 @@ struct guest_memory_ops {
 	enum mm_status (*write)(struct space *s, uint64_t gpa, const void *src, uint64_t bytes);
 	enum mm_status (*pin)(struct space *s, gfn_t gfn, void **page);
 	void (*unpin)(struct space *s, gfn_t gfn);
+	/* mm_read_where; NULL: no walk is remembered, each byte comes through read(). */
+	enum mm_status (*read_where)(struct space *s, uint64_t gpa, void *dst, unsigned bytes,
+	                             const void **where);
 };
 extern const struct guest_memory_ops *guest_memory;
 extern unsigned guest_phys_bits; /* MAXPHYADDR that guests are told */

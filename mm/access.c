@@ -2,17 +2,20 @@
 /*
  * Copies to and from guest memory by guest-physical address, page by page,
  * each page under the p2m lock: it cannot be merged, broken or given back between
- * the look and the copy. Only pinned pages are ever reached by a kept pointer.
+ * the look and the copy. Only pinned pages are ever reached by a kept pointer, but for who
+ * compares the space's generation before and after (mm_read_where).
  */
 #include "mm/cow.h"
 
+/* *where: NULL if the bytes lie nowhere. */
 static enum mm_status access_read_page(struct space *s, gfn_t gfn, unsigned at, uint8_t *dst,
-                                       unsigned bytes)
+                                       unsigned bytes, const void **where)
 {
 	struct p2m_view v = p2m_lookup_locked(s, gfn);
 
-	if (mfn_valid(v.mfn))
-		__builtin_memcpy(dst, (uint8_t *)env_frame(v.mfn) + at, bytes);
+	*where = mfn_valid(v.mfn) ? (const uint8_t *)env_frame(v.mfn) + at : NULL;
+	if (*where)
+		__builtin_memcpy(dst, *where, bytes);
 	else if (v.type == P2M_UNTOUCHED)
 		__builtin_memset(dst, 0, bytes);
 	else
@@ -33,6 +36,19 @@ static enum mm_status access_write_page(struct space *s, gfn_t gfn, unsigned at,
 	return MM_OK;
 }
 
+enum mm_status mm_read_where(struct space *s, uint64_t gpa, void *dst, unsigned bytes,
+                             const void **where)
+{
+	unsigned at = gpa % PAGE_SIZE;
+	enum mm_status st;
+
+	ASSERT(at + bytes <= PAGE_SIZE);
+	p2m_lock(s);
+	st = access_read_page(s, gfn_of_addr(gpa), at, dst, bytes, where);
+	p2m_unlock(s);
+	return st;
+}
+
 enum mm_status mm_read(struct space *s, uint64_t gpa, void *dst, uint64_t bytes)
 {
 	uint8_t *to = dst;
@@ -42,10 +58,11 @@ enum mm_status mm_read(struct space *s, uint64_t gpa, void *dst, uint64_t bytes)
 	while (bytes) {
 		unsigned at = gpa % PAGE_SIZE;
 		unsigned n = (unsigned)min_u64(bytes, PAGE_SIZE - at);
+		const void *where;
 		enum mm_status st;
 
 		p2m_lock(s);
-		st = access_read_page(s, gfn_of_addr(gpa), at, to, n);
+		st = access_read_page(s, gfn_of_addr(gpa), at, to, n, &where);
 		p2m_unlock(s);
 		if (st != MM_OK)
 			return st;

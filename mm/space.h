@@ -146,6 +146,12 @@ enum mm_verdict mm_fault(struct space *s, gfn_t gfn, unsigned access) must_check
  */
 enum mm_status mm_read(struct space *s, uint64_t gpa, void *dst, uint64_t bytes) must_check;
 enum mm_status mm_write(struct space *s, uint64_t gpa, const void *src, uint64_t bytes) must_check;
+/*
+ * mm_read within one page. *where: the bytes themselves, which are this guest's for as long as the
+ * space's generation is what it was before the call; NULL if they lie nowhere (never touched).
+ */
+enum mm_status mm_read_where(struct space *s, uint64_t gpa, void *dst, unsigned bytes,
+                             const void **where) must_check;
 
 /*
  * Make the page writable and private now and keep it so until mm_unpin: never

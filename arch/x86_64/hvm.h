@@ -171,6 +171,8 @@ struct hvm_ops {
 	/* Cheap, too: CR4 as the guest believes it to be. */
 	uint64_t (*vcpu_cr4)(struct hvm_vcpu *v);
 
+	/* Of *s only cr0, cr3, cr4, efer and cpl: what a walk of the guest's tables needs. */
+	void (*vcpu_get_paging)(struct hvm_vcpu *v, struct guest_state *s);
 	void (*vcpu_get_state)(struct hvm_vcpu *v, struct guest_state *s);
 	/* All but cpl. False, and nothing changed, if no CPU could be in that state. */
 	bool (*vcpu_set_state)(struct hvm_vcpu *v, const struct guest_state *s);

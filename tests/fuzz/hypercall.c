@@ -44,7 +44,8 @@ static enum mm_status liar_read(struct space *s, uint64_t gpa, void *dst, uint64
 	return st;
 }
 
-static const struct guest_memory_ops liar = {liar_read, mm_write, mm_pin, mm_unpin};
+static const struct guest_memory_ops liar = {
+    .read = liar_read, .write = mm_write, .pin = mm_pin, .unpin = mm_unpin};
 
 /* ---- decisions ---- */
 

@@ -52,7 +52,8 @@ static inline enum mm_status watch_read(struct space *s, uint64_t gpa, void *dst
 	return st;
 }
 
-static const struct guest_memory_ops watching = {watch_read, mm_write, mm_pin, mm_unpin};
+static const struct guest_memory_ops watching = {
+    .read = watch_read, .write = mm_write, .pin = mm_pin, .unpin = mm_unpin};
 
 static inline int start(void **state)
 {

@@ -103,6 +103,18 @@ static struct result op_read(unsigned limit)
 	return st(mm_read(&a, 0, bytes, sizeof(bytes)));
 }
 
+static struct result op_read_where(unsigned limit)
+{
+	const void *where;
+	uint8_t bytes[8];
+	enum mm_status status = MM_OK;
+
+	(void)limit;
+	for (unsigned i = 0; i < 8 && status == MM_OK; i++)
+		status = mm_read_where(&a, PAGE(i) + 16, bytes, sizeof(bytes), &where);
+	return st(status);
+}
+
 /* Six pages: private, shared, zero, ones, read, untouched. The caller does not learn how many
  * were written before it failed: look. */
 static struct result op_write(unsigned limit)
@@ -317,6 +329,7 @@ static const struct row {
     {"mm_fault",                                           "a write to a private page",    NEVER, op_fault_private    },
     {"mm_fault",                                           "a fetch splits a large leaf",  NEVER, op_fault_fetch      },
     {"mm_read",                                            "eight pages of all kinds",     NEVER, op_read             },
+    {"mm_read_where",                                      "eight pages of all kinds",     NEVER, op_read_where       },
     {"mm_write",                                           "six pages of all kinds",       MAY,   op_write            },
     {"mm_pin",                                             "an untouched page",            MAY,   op_pin_touch        },
     {"mm_pin",                                             "a shared page",                MAY,   op_pin_break        },

@@ -304,7 +304,216 @@ static void waits_for_memory(void **state)
 	assert_true(get64(FRAME(0)) == 1);
 }
 
+/* ---- remembered walks ---- */
+
+static unsigned reads; /* of guest memory: none where a walk was remembered */
+
+static enum mm_status counted_read(struct space *space, uint64_t gpa, void *dst, unsigned bytes,
+                                   const void **where)
+{
+	reads++;
+	return mm_read_where(space, gpa, dst, bytes, where);
+}
+
+static const struct guest_memory_ops counted = {mm_read, mm_write, mm_pin, mm_unpin, counted_read};
+
+static int start_counted(void **state)
+{
+	int rc = start(state);
+
+	for (unsigned i = 0; i < 6; i++)
+		put64(FRAME(i), 100 + i);
+	guest_memory = &counted;
+	return rc;
+}
+
+static const struct guest_memory_ops *usual;
+
+static int stop_counted(void **state)
+{
+	guest_memory = usual;
+	return stop(state);
+}
+
+/* The next hypercall's. */
+static int64_t read_next(uint64_t gva, uint64_t *value, bool *remembered)
+{
+	unsigned before = reads;
+	int64_t rc;
+
+	guest_copy_end(&c);
+	guest_copy_begin(&c, v, true);
+	rc = guest_copy_in(&c, value, gva, 8);
+	*remembered = reads == before;
+	return rc;
+}
+
+static void reads_as(uint64_t gva, uint64_t want, bool want_remembered)
+{
+	uint64_t got;
+	bool remembered;
+
+	assert_int_equal(read_next(gva, &got, &remembered), 0);
+	assert_true(got == want);
+	assert_int_equal(remembered, want_remembered);
+}
+
+static void faults(uint64_t gva)
+{
+	uint64_t got;
+	bool remembered;
+
+	assert_int_equal(read_next(gva, &got, &remembered), -XEN_EFAULT);
+}
+
+/* The first walk sets accessed flags, so the second finds other entries; the third is the same. */
+static void remember(uint64_t gva, uint64_t want)
+{
+	reads_as(gva, want, false);
+	reads_as(gva, want, false);
+	reads_as(gva, want, true);
+}
+
+static void walks_are_remembered(void **state)
+{
+	(void)state;
+	remember(BASE, 100);
+	put64(FRAME(0) + 8, 7);
+	reads_as(BASE + 8, 7, true); /* what lies there now, not what lay there */
+	put64(FRAME(0), 8);
+	reads_as(BASE, 8, true);
+	reads_as(BASE + 0x1000, 101, false); /* another page */
+	reads_as(BASE, 8, true);             /* does not drive it out */
+	put64(FRAME(2) + 0xff0, 22);
+	remember(BASE + 0x2ff0, 22);
+	reads_as(BASE + 0x2000, 102, true);
+}
+
+/* A walk that is no longer what the tables say is made again, whichever level says another thing.
+ */
+static void changed_tables_are_walked(void **state)
+{
+	(void)state;
+	remember(BASE, 100);
+	put64(TABLE, FRAME(5) | P | W | A);
+	reads_as(BASE, 105, false);
+	reads_as(BASE, 105, true);
+	put64(0x9000, FRAME(4) | P | W | A);
+	put64(0x3008, 0x9000 | P | W | A);
+	reads_as(BASE, 104, false);
+	put64(0xa008, TABLE | P | W | A);
+	put64(0x2000, 0xa000 | P | W | A);
+	reads_as(BASE, 105, false);
+	put64(0xb000, 0x3000 | P | W | A);
+	put64(0x1000, 0xb000 | P | W | A);
+	reads_as(BASE, 104, false);
+	s->cr3 = 0xd000;
+	put64(0xd000, 0x2000 | P | W | A);
+	reads_as(BASE, 105, false);
+	put64(TABLE, 0);
+	faults(BASE);
+}
+
+/* A guest that clears an accessed flag finds it set by the next access. */
+static void accessed_flags_are_set_again(void **state)
+{
+	(void)state;
+	remember(BASE, 100);
+	put64(TABLE, FRAME(0) | P | W);
+	reads_as(BASE, 100, false);
+	assert_true(get64(TABLE) == (FRAME(0) | P | W | A));
+}
+
+/* The tables are the same, but not what they mean for this access. */
+static void changed_rules_are_asked(void **state)
+{
+	uint8_t byte;
+
+	(void)state;
+	map(0, P | W | U);
+	remember(BASE, 100);
+	s->cr4 |= CR4_SMAP;
+	faults(BASE);
+	v->hv.regs.rflags = BIT(18);
+	reads_as(BASE, 100, false);
+	v->hv.regs.rflags = 0;
+	faults(BASE);
+	s->cr4 &= ~CR4_SMAP;
+	map(1, P | NX);
+	remember(BASE + 0x1000, 101);
+	assert_int_equal(guest_copy_fetch(&c, &byte, BASE + 0x1000, 1), -XEN_EFAULT);
+	reads_as(BASE + 0x1000, 101, false);
+	reads_as(BASE + 0x1000, 101, true);
+	s->efer &= ~EFER_NXE; /* now the bit is reserved */
+	faults(BASE + 0x1000);
+	s->efer |= EFER_NXE;
+	reads_as(BASE + 0x1000, 101, false);
+	reads_as(BASE + 0x1000, 101, true);
+	s->cpl = 3;
+	faults(BASE + 0x1000);
+}
+
+/* The frame of a page, or of a table, is another one: the space's generation says so. */
+static void changed_frames_are_looked_up(void **state)
+{
+	gfn_t data = gfn_of_addr(FRAME(0)), zeroes = gfn_of_addr(FRAME(2) + 0x1000);
+
+	(void)state;
+	remember(BASE, 100);
+	assert_int_equal(balloon_out(&d->space, &data, 1, 0), 1);
+	faults(BASE);
+	assert_int_equal(balloon_in(&d->space, &data, 1, 0), 1);
+	reads_as(BASE, 0, false);
+	put64(FRAME(0), 9);
+	reads_as(BASE, 9, true);
+	/* Never touched: it lies nowhere yet. */
+	put64(TABLE + 8, (FRAME(3) + 0x1000) | P | W | A);
+	reads_as(BASE + 0x1000, 0, false);
+	reads_as(BASE + 0x1000, 0, false);
+	/* A page that is mapped to the zero frame, until somebody writes to it. */
+	put64(TABLE + 8, (FRAME(2) + 0x1000) | P | W | A);
+	assert_int_equal(mm_fault(&d->space, zeroes, FAULT_READ), VERDICT_RESUME);
+	reads_as(BASE + 0x1000, 0, false);
+	reads_as(BASE + 0x1000, 0, true);
+	put64(FRAME(2) + 0x1000, 11);
+	reads_as(BASE + 0x1000, 11, false);
+}
+
+/* Entries of four bytes are not remembered. */
+static void narrow_tables_are_walked(void **state)
+{
+	uint32_t entry = 0x50000 | P | W | A;
+
+	(void)state;
+	s->cr4 = 0;
+	s->efer = 0;
+	put64(0x1000, 0x5000 | P | W | A);
+	assert_int_equal(mm_write(&d->space, 0x5000, &entry, 4), MM_OK);
+	put64(0x50000, 1);
+	put64(0x51000, 2);
+	reads_as(0, 1, false);
+	reads_as(0, 1, false);
+	entry = 0x51000 | P | W | A;
+	assert_int_equal(mm_write(&d->space, 0x5000, &entry, 4), MM_OK);
+	reads_as(0, 2, false);
+}
+
+/* Paging off: there is nothing to walk, but the frame is as good as its generation. */
+static void no_tables_at_all(void **state)
+{
+	gfn_t data = gfn_of_addr(FRAME(1));
+
+	(void)state;
+	s->cr0 = CR0_PE;
+	s->efer = 0;
+	reads_as(FRAME(1), 101, false);
+	reads_as(FRAME(1), 101, true);
+	assert_int_equal(balloon_out(&d->space, &data, 1, 0), 1);
+	faults(FRAME(1));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define R(name) cmocka_unit_test_setup_teardown(name, start_counted, stop_counted)
 
 int main(void)
 {
@@ -319,7 +528,15 @@ int main(void)
 	    T(reserved_output),
 	    T(long_lived_areas),
 	    T(waits_for_memory),
+	    R(walks_are_remembered),
+	    R(changed_tables_are_walked),
+	    R(accessed_flags_are_set_again),
+	    R(changed_rules_are_asked),
+	    R(changed_frames_are_looked_up),
+	    R(narrow_tables_are_walked),
+	    R(no_tables_at_all),
 	};
 
+	usual = guest_memory;
 	return cmocka_run_group_tests_name("guest_copy", tests, NULL, NULL);
 }

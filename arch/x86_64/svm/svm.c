@@ -215,6 +215,7 @@ const struct hvm_ops svm_ops = {
     .vcpu_drop_events = svm_vcpu_drop_events,
     .vcpu_mode = svm_vcpu_mode,
     .vcpu_cr4 = svm_vcpu_cr4,
+    .vcpu_get_paging = svm_vcpu_get_paging,
     .vcpu_get_state = svm_vcpu_get_state,
     .vcpu_set_state = svm_vcpu_set_state,
     .vcpu_read_msr = svm_vcpu_read_msr,

@@ -1,30 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The bytes of the instruction that exited. The full way is a walk of the
- * guest's page tables with a look into the p2m at each step, several hundred
- * instructions. A guest that makes hypercalls makes them from the same page
- * again and again, so the walk is remembered:
- *
- *	linear page, CR3 -> the guest's table entries on the way (address, value)
- *	                 -> the page
- *
- * It holds again if (1) no p2m entry of the space has lost a right or its frame
- * since: the space's generation is the same, so each of these addresses is
- * still that guest's memory; and (2) each table entry still has its value. This
- * is exact: what the walk would read now is what it read then. The generation
- * is compared again after the bytes were read, because the frame may have been
- * given away meanwhile; then what was read is thrown away.
+ * guest's page tables with a look into the p2m at each step; the last one is
+ * remembered (gva_memo.h). Its rules are left out: what changes them forgets it.
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/guest/gva.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/svm/svm_vcpu.h"
-#include "mm/space.h"
-
-static uint64_t svm_generation(const struct hvm_vcpu *v)
-{
-	return atomic_load_explicit(&v->space->generation, memory_order_acquire);
-}
 
 /* The page behind a guest frame, NULL if there is none to read. */
 static const uint8_t *svm_guest_page(const struct hvm_vcpu *v, uint64_t gpa, enum p2m_type *type)
@@ -39,23 +22,8 @@ static const uint8_t *svm_guest_page(const struct hvm_vcpu *v, uint64_t gpa, enu
 
 struct recorder {
 	struct hvm_vcpu *v;
-	struct svm_fetch *fetch; /* NULL: nothing is remembered */
-	bool complete;
+	struct gva_memo *memo; /* NULL: nothing is remembered */
 };
-
-static void svm_record(struct recorder *r, const uint8_t *at, uint64_t value, unsigned bytes)
-{
-	struct svm_fetch *f = r->fetch;
-
-	if (!f)
-		return;
-	if (!at || bytes != 8 || f->steps >= FETCH_STEPS) {
-		r->complete = false;
-		return;
-	}
-	f->entry[f->steps] = (const uint64_t *)at;
-	f->value[f->steps++] = value;
-}
 
 /* gva_memory.read: one entry of the guest's tables, read once. */
 static enum mm_status svm_read_entry(void *arg, uint64_t gpa, void *dst, unsigned bytes)
@@ -72,7 +40,8 @@ static enum mm_status svm_read_entry(void *arg, uint64_t gpa, void *dst, unsigne
 		value =
 		    bytes == 8 ? *(const volatile uint64_t *)at : *(const volatile uint32_t *)at;
 	}
-	svm_record(r, at, value, bytes);
+	if (r->memo)
+		gva_memo_step(r->memo, at, value, bytes);
 	__builtin_memcpy(dst, &value, bytes);
 	return MM_OK;
 }
@@ -81,19 +50,19 @@ static enum mm_status svm_read_entry(void *arg, uint64_t gpa, void *dst, unsigne
 static unsigned svm_copy_page(struct hvm_vcpu *v, uint64_t linear, unsigned access, uint8_t *dst,
                               unsigned n)
 {
-	struct svm_fetch *f = access & GVA_FETCH ? &v->svm->fetch : NULL;
-	struct recorder r = {.v = v, .fetch = f, .complete = true};
+	struct gva_memo *f = access & GVA_FETCH ? &v->svm->fetch : NULL;
+	struct recorder r = {.v = v, .memo = f};
 	struct gva_memory m = {
 	    .read = svm_read_entry, .arg = &r, .phys_bits = svm_machine.phys_bits};
-	uint64_t generation = svm_generation(v);
+	uint64_t generation = gva_memo_generation(v->space);
 	struct guest_state s;
 	struct gva_walk walk;
 	enum p2m_type type;
 	const uint8_t *page;
 
-	svm_vcpu_get_state(v, &s);
+	svm_vcpu_get_paging(v, &s);
 	if (f)
-		*f = (struct svm_fetch){.page = FETCH_NONE, .cr3 = s.cr3, .generation = generation};
+		gva_memo_begin(f, v->space);
 	if (s.cpl == 3)
 		access |= GVA_USER;
 	if (v->regs.rflags & RFLAGS_AC)
@@ -105,12 +74,10 @@ static unsigned svm_copy_page(struct hvm_vcpu *v, uint64_t linear, unsigned acce
 		return 0;
 	for (unsigned i = 0; i < n; i++)
 		dst[i] = ((const volatile uint8_t *)page)[(linear + i) % PAGE_SIZE];
-	if (svm_generation(v) != generation)
+	if (gva_memo_generation(v->space) != generation)
 		return 0;
-	if (f && r.complete) {
-		f->code = page;
-		f->page = linear & PAGE_MASK;
-	}
+	if (f)
+		gva_memo_end(f, linear, s.cr3, 0, page + linear % PAGE_SIZE);
 	return n;
 }
 
@@ -136,33 +103,20 @@ static uint64_t svm_linear_rip(const struct hvm_vcpu *v)
 	return (uint32_t)(v->regs.rip + v->svm->vmcb->cs.base);
 }
 
-/* Whether the remembered walk is what a walk would find now. */
-static bool svm_fetch_holds(const struct hvm_vcpu *v, uint64_t linear)
-{
-	const struct svm_vcpu *s = v->svm;
-	const struct svm_fetch *f = &s->fetch;
-
-	if (f->page != (linear & PAGE_MASK) || f->cr3 != s->vmcb->cr3 ||
-	    f->generation != svm_generation(v))
-		return false;
-	for (unsigned i = 0; i < f->steps; i++)
-		if (*(const volatile uint64_t *)f->entry[i] != f->value[i])
-			return false;
-	return true;
-}
-
 uint32_t svm_fetch_quick(struct hvm_vcpu *v)
 {
-	const struct svm_fetch *f = &v->svm->fetch;
+	const struct gva_memo *f = &v->svm->fetch;
 	uint64_t linear = svm_linear_rip(v), at = linear % PAGE_SIZE;
+	uint64_t generation = gva_memo_generation(v->space);
 	uint32_t bytes;
 
-	if (at > PAGE_SIZE - sizeof(bytes) || !svm_fetch_holds(v, linear))
+	if (at > PAGE_SIZE - sizeof(bytes) ||
+	    !gva_memo_holds(f, linear, v->svm->vmcb->cr3, 0, generation))
 		return 0;
-	bytes = *(const volatile uint32_t *)(f->code + at);
+	bytes = *(const volatile uint32_t *)(f->at + at);
 	/* Loads are not reordered with later loads (SDM vol. 3, 9.2.2): only the compiler. */
 	asm volatile("" ::: "memory");
-	return f->generation == svm_generation(v) ? bytes : 0;
+	return generation == gva_memo_generation(v->space) ? bytes : 0;
 }
 
 unsigned svm_fetch(struct hvm_vcpu *v, uint8_t bytes[INSN_MAX + 1])

@@ -18,6 +18,7 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/hvm_event.h"
 #include "arch/x86_64/paging.h"
+#include "arch/x86_64/percpu.h"
 #include "arch/x86_64/spec.h"
 #include "arch/x86_64/svm/svm_controls.h"
 #include "arch/x86_64/svm/svm_exit.h"
@@ -38,7 +39,7 @@ struct svm_cpu {
 	uint64_t host_pa; /* a VMCB page that holds what VMLOAD restores for us */
 	uint64_t asid_epoch;
 	uint32_t next_asid;
-};
+} __attribute__((aligned(64)));
 static struct svm_cpu svm_cpus[MAX_CPUS];
 
 /* ---- this CPU ---- */
@@ -83,16 +84,12 @@ static void svm_new_asid(struct svm_vcpu *s, struct svm_cpu *c)
 }
 
 /* Nothing that this vCPU may use in the TLB is older than what the space and the guest are now. */
-static void svm_translations(struct hvm_vcpu *v, struct svm_cpu *c, bool flush)
+static __attribute__((noinline)) void svm_translations_renew(struct hvm_vcpu *v, struct svm_cpu *c,
+                                                             uint64_t generation, bool mine)
 {
 	struct svm_vcpu *s = v->svm;
-	uint64_t generation = atomic_load_explicit(&v->space->generation, memory_order_acquire);
 	uint32_t cpu = (uint32_t)(c - svm_cpus);
-	bool mine = s->asid_cpu == cpu && s->asid_epoch == c->asid_epoch;
 
-	s->vmcb->tlb_control = TLB_KEEP;
-	if (mine && !flush && !s->flush_own && s->space_generation == generation)
-		return;
 	if (mine && (svm_machine.features & SVM_FEATURE_FLUSH_BY_ASID))
 		s->vmcb->tlb_control = TLB_FLUSH_ASID;
 	else
@@ -101,6 +98,17 @@ static void svm_translations(struct hvm_vcpu *v, struct svm_cpu *c, bool flush)
 	s->space_generation = generation;
 	s->flush_own = false;
 	v->last_cpu = cpu;
+}
+
+static inline void svm_translations(struct hvm_vcpu *v, struct svm_vcpu *s, struct vmcb *b,
+                                    struct svm_cpu *c, uint32_t cpu, bool flush)
+{
+	uint64_t generation = atomic_load_explicit(&v->space->generation, memory_order_acquire);
+	bool mine = s->asid_cpu == cpu && s->asid_epoch == c->asid_epoch;
+
+	b->tlb_control = TLB_KEEP;
+	if (!mine || flush || s->flush_own || s->space_generation != generation)
+		svm_translations_renew(v, c, generation, mine);
 }
 
 /* ---- events ---- */
@@ -240,19 +248,23 @@ static void svm_nmi_iret(struct hvm_vcpu *v, struct vmexit *x)
 	*x = (struct vmexit){.kind = EXIT_HANDLED, .hw_reason = SVM_IRET};
 }
 
+/* TF is set: the instruction that we did for the guest traps behind itself. */
+static __attribute__((noinline)) void svm_single_step(struct hvm_vcpu *v)
+{
+	v->guest_dr6 |= DR6_BS;
+	svm_inject_exception(v, &(struct hvm_event){EVENT_EXCEPTION, VECTOR_DB, false, 0});
+}
+
 void svm_vcpu_skip(struct hvm_vcpu *v, const struct vmexit *x)
 {
-	struct svm_vcpu *s = v->svm;
+	struct vmcb *b = v->svm->vmcb;
+	uint64_t rip = v->regs.rip + x->length;
 
-	v->regs.rip += x->length;
-	if (svm_code_bits(v) != 64)
-		v->regs.rip = (uint32_t)v->regs.rip;
-	s->vmcb->interrupt_state &= ~STATE_SHADOW;
+	v->regs.rip = svm_code_bits(v) == 64 ? rip : (uint32_t)rip;
+	b->interrupt_state &= ~STATE_SHADOW;
 	v->regs.rflags &= ~RFLAGS_RF;
-	if (v->regs.rflags & RFLAGS_TF) {
-		v->guest_dr6 |= DR6_BS;
-		svm_inject_exception(v, &(struct hvm_event){EVENT_EXCEPTION, VECTOR_DB, false, 0});
-	}
+	if (__builtin_expect(v->regs.rflags & RFLAGS_TF, 0))
+		svm_single_step(v);
 }
 
 /* ---- the exit ---- */
@@ -334,7 +346,8 @@ void svm_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 {
 	struct svm_vcpu *s = v->svm;
 	struct vmcb *b = s->vmcb;
-	struct svm_cpu *c = &svm_cpus[machine_cpu()];
+	uint32_t cpu = this_cpu()->cpu;
+	struct svm_cpu *c = &svm_cpus[cpu];
 
 	if (__builtin_expect(s->shutdown, 0)) {
 		flush_leave();
@@ -345,7 +358,7 @@ void svm_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 		svm_nmi_enter(v);
 	if (__builtin_expect(s->event != 0, 0))
 		svm_event_enter(v);
-	svm_translations(v, c, flush);
+	svm_translations(v, s, b, c, cpu, flush);
 	svm_to_vmcb(v, s, b);
 	if (__builtin_expect(spec_entry_actions != 0, 0))
 		spec_before_entry();

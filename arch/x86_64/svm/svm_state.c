@@ -43,15 +43,23 @@ static struct vmcb_segment svm_segment_in(const struct guest_segment *s)
 	return (struct vmcb_segment){s->selector, s->attributes & 0xfff, s->limit, s->base};
 }
 
-void svm_vcpu_get_state(struct hvm_vcpu *v, struct guest_state *s)
+void svm_vcpu_get_paging(struct hvm_vcpu *v, struct guest_state *s)
 {
 	const struct vmcb *b = v->svm->vmcb;
 
 	s->cr0 = svm_guest_cr0(v);
-	s->cr2 = b->cr2;
 	s->cr3 = b->cr3;
 	s->cr4 = b->cr4;
 	s->efer = b->efer & ~EFER_SVME;
+	s->cpl = b->cpl;
+}
+
+void svm_vcpu_get_state(struct hvm_vcpu *v, struct guest_state *s)
+{
+	const struct vmcb *b = v->svm->vmcb;
+
+	svm_vcpu_get_paging(v, s);
+	s->cr2 = b->cr2;
 	s->dr7 = b->dr7;
 	s->cs = svm_segment_out(&b->cs);
 	s->ds = svm_segment_out(&b->ds);
@@ -63,7 +71,6 @@ void svm_vcpu_get_state(struct hvm_vcpu *v, struct guest_state *s)
 	s->ldtr = svm_segment_out(&b->ldtr);
 	s->gdtr = svm_segment_out(&b->gdtr);
 	s->idtr = svm_segment_out(&b->idtr);
-	s->cpl = b->cpl;
 }
 
 /* CPL goes with SS in protected mode (APM vol. 2, 4.9.1); a guest in real mode has 0. */

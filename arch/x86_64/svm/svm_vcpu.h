@@ -4,26 +4,10 @@
 #define ARCH_SVM_VCPU_H
 
 #include "arch/x86_64/guest/cr.h"
+#include "arch/x86_64/guest/gva_memo.h"
 #include "arch/x86_64/hvm.h"
 #include "arch/x86_64/svm/insn_len.h"
 #include "arch/x86_64/svm/svm.h"
-
-#define FETCH_STEPS 4u
-#define FETCH_NONE  1u /* no page begins there */
-
-/*
- * The translation of the page that an instruction was last fetched from. It is
- * used again only while every entry of the guest's tables on the way still
- * holds what it held, and no p2m entry of the space has lost anything.
- */
-struct svm_fetch {
-	uint64_t page, cr3;  /* linear page, table root; FETCH_NONE: nothing is remembered */
-	uint64_t generation; /* of the space, when it was made */
-	const uint8_t *code; /* the page */
-	unsigned steps;      /* guest table entries on the way, 8 bytes each */
-	const uint64_t *entry[FETCH_STEPS];
-	uint64_t value[FETCH_STEPS];
-};
 
 /* Why an NMI may have to wait; all clear in the usual case. */
 #define NMI_PENDING 1u /* wants to be delivered */
@@ -49,7 +33,7 @@ struct svm_vcpu {
 	uint64_t cr0_hidden; /* CD and NW as the guest believes them to be */
 	uint64_t pat;        /* as the guest believes it to be */
 
-	struct svm_fetch fetch;
+	struct gva_memo fetch; /* of the page that an instruction was last fetched from */
 };
 
 ASSERT_STATIC(sizeof(struct svm_vcpu) <= PAGE_SIZE);
@@ -84,6 +68,7 @@ const char *svm_run_cpu_on(void);
 void svm_run_cpu_off(void);
 
 /* svm_state.c */
+void svm_vcpu_get_paging(struct hvm_vcpu *v, struct guest_state *s);
 void svm_vcpu_get_state(struct hvm_vcpu *v, struct guest_state *s);
 bool svm_vcpu_set_state(struct hvm_vcpu *v, const struct guest_state *s);
 bool svm_vcpu_read_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t *value);
@@ -99,7 +84,7 @@ uint32_t svm_fetch_quick(struct hvm_vcpu *v);
 bool svm_fetch_operand(struct hvm_vcpu *v, unsigned segment, uint64_t offset, uint16_t *value);
 static inline void svm_fetch_forget(struct svm_vcpu *s)
 {
-	s->fetch.page = FETCH_NONE;
+	s->fetch.page = GVA_MEMO_NONE;
 }
 
 /* svm_insn.c: complete an exit that needs the instruction. */

@@ -206,6 +206,7 @@ const struct hvm_ops vmx_ops = {
     .vcpu_drop_events = vmx_vcpu_drop_events,
     .vcpu_mode = vmx_vcpu_mode,
     .vcpu_cr4 = vmx_vcpu_cr4,
+    .vcpu_get_paging = vmx_vcpu_get_paging,
     .vcpu_get_state = vmx_vcpu_get_state,
     .vcpu_set_state = vmx_vcpu_set_state,
     .vcpu_read_msr = vmx_vcpu_read_msr,

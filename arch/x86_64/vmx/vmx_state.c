@@ -102,6 +102,23 @@ static void put_segment(struct vmcs_state *c, unsigned n, const struct guest_seg
 	c->f[F_GUEST_ES_AR + n] = ar;
 }
 
+static void get_paging(struct guest_state *s)
+{
+	s->cr0 = vmx_cr0();
+	s->cr3 = vmread(GUEST_CR3);
+	s->cr4 = vmx_cr4();
+	s->efer = vmread(GUEST_EFER);
+	s->cpl = AR_DPL(vmread(GUEST_SS_AR));
+}
+
+void vmx_vcpu_get_paging(struct hvm_vcpu *v, struct guest_state *s)
+{
+	bool borrowed = vmx_borrow(v);
+
+	get_paging(s);
+	vmx_return(v, borrowed);
+}
+
 void vmx_vcpu_get_state(struct hvm_vcpu *v, struct guest_state *s)
 {
 	struct guest_segment *const segments[SEGS] = {&s->es, &s->cs, &s->ss,   &s->ds,
@@ -114,13 +131,9 @@ void vmx_vcpu_get_state(struct hvm_vcpu *v, struct guest_state *s)
 	                                 .limit = (uint32_t)vmread(GUEST_GDTR_LIMIT)};
 	s->idtr = (struct guest_segment){.base = vmread(GUEST_IDTR_BASE),
 	                                 .limit = (uint32_t)vmread(GUEST_IDTR_LIMIT)};
-	s->cr0 = vmx_cr0();
+	get_paging(s);
 	s->cr2 = vmx_is_live(v) ? read_cr2() : v->vmx->cr2;
-	s->cr3 = vmread(GUEST_CR3);
-	s->cr4 = vmx_cr4();
-	s->efer = vmread(GUEST_EFER);
 	s->dr7 = vmread(GUEST_DR7);
-	s->cpl = AR_DPL(vmread(GUEST_SS_AR));
 	vmx_return(v, borrowed);
 }
 

@@ -81,6 +81,7 @@ void vmx_window(struct vmx_vcpu *k, uint32_t bit, bool on);
 /* vmx_state.c */
 unsigned vmx_vcpu_mode(struct hvm_vcpu *v);
 uint64_t vmx_vcpu_cr4(struct hvm_vcpu *v);
+void vmx_vcpu_get_paging(struct hvm_vcpu *v, struct guest_state *s);
 void vmx_vcpu_get_state(struct hvm_vcpu *v, struct guest_state *s);
 bool vmx_vcpu_set_state(struct hvm_vcpu *v, const struct guest_state *s);
 void vmx_vcpu_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value);
