@@ -363,6 +363,7 @@ help:
 	@echo 'make mutants      the core broken in some hundred ways; each must fail a test (ONLY=NAME, FILES=mm/merge.c)'
 	@echo 'make coverage     lines and branches of mm/ that the native tests reach, and which they do not'
 	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-linux, bench-hash'
+	@echo 'make replay       the program that replays a trace of guests with any scan policy (docs/trace.md; tools/experiment)'
 	@echo 'make bench-ksm    the memory core and Linux KSM on the same memory, RUNS=5 times; needs root for KSM'
 	@echo 'make format       clang-format over the sources'
 	@echo 'make clean        remove $(B)/'

@@ -36,6 +36,7 @@ static struct options {
 	const struct pte_format *format;
 	const char *policy, *series, *passes, *knob[MAX_KNOBS];
 	unsigned nr_knobs;
+	bool progress;                         /* tell it */
 	uint64_t cpu_milli, mips, slice, seed; /* cpu: thousandths of a per cent */
 } options = {.format = &ept_format, .cpu_milli = 1000, .mips = 2000, .slice = 512, .seed = 1};
 
@@ -138,25 +139,44 @@ void __wrap_p2m_switch(struct space *s, gfn_t gfn, mfn_t survivor, struct deferr
 
 /* ---- the scanner ---- */
 
-static void pass_row(uint64_t end_ns)
-{
-	static struct cost last;
-	static uint64_t seen, spent;
-	uint64_t full = counter_read(&mm.count.full_scans);
-	struct cost now = cost_now(), c = cost_less(now, last);
+/* Where the scanner was when a pass ended. */
+struct pass {
+	uint64_t full, end_ns, spent;
+	struct cost cost;
+};
 
-	if (full == seen)
-		return;
-	seen = full;
-	if (passes)
+/* One pass that read something, or many in a row that did not; `told` is brought up to `now`. */
+static void pass_row(struct pass *told, const struct pass *now)
+{
+	struct cost c = cost_less(now->cost, told->cost);
+
+	if (passes && now->full != told->full)
 		fprintf(passes, "%llu,%.6f,%llu,%llu,%llu,%llu,%llu,%llu,%llu\n",
-		        (unsigned long long)full, (double)end_ns / 1e9,
+		        (unsigned long long)(now->full - told->full), (double)now->end_ns / 1e9,
 		        (unsigned long long)c.leaves, (unsigned long long)c.passed,
 		        (unsigned long long)c.fingerprinted, (unsigned long long)c.bytes_read,
 		        (unsigned long long)cost_compared(&c), (unsigned long long)c.merges,
-		        (unsigned long long)(run.spent - spent));
-	last = now;
-	spent = run.spent;
+		        (unsigned long long)(now->spent - told->spent));
+	*told = *now;
+}
+
+/* Whether passes have ended, up to now; `all`: tell of those that read nothing as well. */
+static void pass_look(uint64_t now_ns, bool all)
+{
+	static struct pass told, last;
+	struct pass now = {counter_read(&mm.count.full_scans), now_ns, run.spent, cost_now()};
+
+	if (now.full != last.full) {
+		bool read = now.cost.bytes_read != last.cost.bytes_read;
+
+		if (read)
+			pass_row(&told, &last);
+		last = now;
+		if (read)
+			pass_row(&told, &last);
+	}
+	if (all)
+		pass_row(&told, &last);
 }
 
 /* One slice; sets when the next one begins. */
@@ -171,7 +191,7 @@ static void replay_slice(void)
 	run.spent += cost;
 	run.slices++;
 	integrate(run.now_ns + instructions_ns(cost));
-	pass_row(run.now_ns + instructions_ns(cost));
+	pass_look(run.now_ns + instructions_ns(cost), false);
 	run.at = cost_now();
 	run.next_ns +=
 	    used ? max_u64(instructions_ns(cost) * 100000 / options.cpu_milli, 1) : IDLE_NS;
@@ -190,6 +210,16 @@ static void series_row(void)
 		        (unsigned long long)c.fingerprinted, (unsigned long long)c.bytes_read,
 		        (unsigned long long)cost_compared(&c), (unsigned long long)c.merges,
 		        (unsigned long long)counter_read(&mm.count.full_scans));
+}
+
+static void replay_progress(void)
+{
+	static uint64_t ticks, told;
+
+	if (options.progress && ++ticks * 100 / max_u64(trace.ticks, 1) > told) {
+		told = ticks * 100 / max_u64(trace.ticks, 1);
+		fprintf(stderr, "progress %llu\n", (unsigned long long)told);
+	}
 }
 
 static void replay_tick(uint64_t at_ns)
@@ -231,6 +261,8 @@ static void replay(void)
 		next_content = trace.next_content;
 		integrate(at_ns);
 		series_row();
+		pass_look(at_ns, true);
+		replay_progress();
 	}
 	sum.end_saved = saved_now();
 	truth_end(at_ns);
@@ -328,7 +360,7 @@ static void usage(void)
 {
 	fputs(
 	    "usage: replay [--policy NAME] [--cpu PERCENT] [--mips N] [--slice PAGES] [--seed N]\n"
-	    "              [--format ept|npt] [--series CSV] [--passes CSV]\n"
+	    "              [--format ept|npt] [--series CSV] [--passes CSV] [--progress]\n"
 	    "              [--knob NAME=VALUE] ... TRACE\n"
 	    "       replay --list\n",
 	    stderr);
@@ -358,16 +390,17 @@ static void parse(int argc, char **argv)
 {
 	static const struct option longs[] = {
 	    {"policy",           required_argument, NULL, 'p'},
-	    {"cpu",              required_argument, NULL, 'c'},
+            {"cpu",              required_argument, NULL, 'c'},
 	    {"mips",                  required_argument, NULL, 'm'},
-	    {"slice",required_argument, NULL, 's'},
+            {"slice",required_argument, NULL, 's'},
 	    {"seed",               required_argument, NULL, 'r'},
-	    {"format",             required_argument, NULL, 'f'},
+            {"format",             required_argument, NULL, 'f'},
 	    {"series",              required_argument, NULL, 't'},
-	    {"passes",                  required_argument, NULL, 'a'},
+            {"passes",                  required_argument, NULL, 'a'},
 	    {"knob",              required_argument, NULL, 'k'},
-	    {"list",               no_argument, NULL, 'l'},
-	    {0            },
+            {"progress",               no_argument, NULL, 'g'},
+	    {"list",             no_argument, NULL, 'l'},
+            {0             },
 	};
 	int c;
 
@@ -390,6 +423,8 @@ static void parse(int argc, char **argv)
 			options.passes = optarg;
 		else if (c == 'k' && options.nr_knobs < MAX_KNOBS)
 			options.knob[options.nr_knobs++] = optarg;
+		else if (c == 'g')
+			options.progress = true;
 		else if (c == 'l')
 			list();
 		else
@@ -469,7 +504,7 @@ int main(int argc, char **argv)
 	choose();
 	series = csv(options.series, "seconds,savable,saved,instructions,fingerprinted,bytes_read,"
 	                             "bytes_compared,merges,full_scans");
-	passes = csv(options.passes, "pass,seconds,leaves,passed,fingerprinted,bytes_read,"
+	passes = csv(options.passes, "passes,seconds,leaves,passed,fingerprinted,bytes_read,"
 	                             "bytes_compared,merges,instructions");
 	truth_is_shared = guests_shared;
 	truth_patience_ns = 4 * trace.tick_ns;
