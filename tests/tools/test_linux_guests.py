@@ -27,7 +27,8 @@ class MadeUp:
         self.pages = {name: 128 * MIB_PAGES - 1 for name in CPUS}
         self.round = 0
         for ident, (name, cpus) in enumerate(CPUS.items(), 1):
-            self.say(ident, name, SAID.format(1 if sin == "one CPU" else cpus))
+            said = SAID.format(1 if sin == "one CPU" else cpus)
+            self.say(ident, name, said.replace("6.1.0", "5.10.0") if sin == "another kernel" else said)
         if sin == "stall":
             self.say(1, "a", "rcu: INFO: rcu_preempt self-detected stall on CPU")
 
@@ -69,7 +70,7 @@ class MadeUp:
 def verdict(sin):
     notes = []
     try:
-        return life(CPUS, full=128, less=96)(MadeUp(sin), notes), notes
+        return life(CPUS, full=128, less=96, kernel=r"^6\.1\.")(MadeUp(sin), notes), notes
     except Timeout as error:
         return [str(error)], notes
 
@@ -77,6 +78,7 @@ def verdict(sin):
 CASES = [
     (None, ""),
     ("one CPU", "a: has 1 CPUs, not 2"),
+    ("another kernel", "a: runs kernel 5.10.0-1-amd64"),
     ("no work", "waited for"),
     ("bad work", "waited for"),
     ("no balloon", "b has 32767 pages"),

@@ -28,7 +28,7 @@ class LinuxTour(Tour):
         name, mib = guests[1]["name"], guests[1]["memory_pages"] // PAGES_PER_MIB
         self.say(f"The operator asks {name} for a quarter of its memory; Debian's own balloon driver gives it back.")
         self.show(f"mem-set {name} {mib * 3 // 4}")
-        self.watch(6)
+        self.watch(60, lambda _: self.domains()[1]["memory_pages"] <= mib * 3 // 4 * PAGES_PER_MIB)
         self.show("list")
         self.show("audit")
         self.say(f"The monitor is yours: try `console {name}`, which has a shell (Ctrl-] leaves), `top`, `sharing`,"
