@@ -90,7 +90,7 @@ struct vcpu {
 	bool timer_listed;
 	unsigned runstate; /* RUNSTATE_* */
 	uint64_t runstate_since_ns, runstate_ns[4];
-	struct pinned_area runstate_area;
+	struct pinned_area runstate_area, time_area; /* copies for the guest to read */
 
 	struct gva_memo memo[VCPU_MEMOS]; /* of arguments of hypercalls (guest_copy.c) */
 

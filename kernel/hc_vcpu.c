@@ -40,11 +40,11 @@ static int64_t hc_register_vcpu_info(struct hypercall *h, struct vcpu *v)
 	return 0;
 }
 
-static int64_t hc_register_runstate(struct hypercall *h, struct vcpu *v)
+/* Where the argument points is the area from now on, in place of the old one; nowhere: none. */
+static int64_t hc_register_area(struct hypercall *h, struct vcpu *v, struct pinned_area *at,
+                                uint32_t bytes)
 {
 	uint64_t gva = 0;
-	uint32_t bytes =
-	    h->wide ? sizeof(struct vcpu_runstate_info) : sizeof(struct runstate_info_32);
 	struct pinned_area area = {.set = false};
 	int64_t rc = hc_in(h, &gva, 2, h->wide ? 8 : 4);
 
@@ -56,10 +56,30 @@ static int64_t hc_register_runstate(struct hypercall *h, struct vcpu *v)
 		rc = guest_area_pin(&h->copy, &area, gva, bytes);
 	if (rc)
 		return rc;
-	guest_area_unpin(&h->d->space, &v->runstate_area);
-	v->runstate_area = area;
-	runstate_publish(v);
+	guest_area_unpin(&h->d->space, at);
+	*at = area;
 	return 0;
+}
+
+static int64_t hc_register_runstate(struct hypercall *h, struct vcpu *v)
+{
+	uint32_t bytes =
+	    h->wide ? sizeof(struct vcpu_runstate_info) : sizeof(struct runstate_info_32);
+	int64_t rc = hc_register_area(h, v, &v->runstate_area, bytes);
+
+	if (!rc)
+		runstate_publish(v);
+	return rc;
+}
+
+/* Linux asks for it where the TSC is stable: its vDSO reads the clock there, without a system call. */
+static int64_t hc_register_time(struct hypercall *h, struct vcpu *v)
+{
+	int64_t rc = hc_register_area(h, v, &v->time_area, sizeof(struct vcpu_time_info));
+
+	if (!rc)
+		pvclock_update(v, false);
+	return rc;
 }
 
 static int64_t hc_runstate_info(struct hypercall *h, struct vcpu *v)
@@ -153,6 +173,8 @@ int64_t hc_vcpu_op(struct hypercall *h)
 		return hc_runstate_info(h, v);
 	case VCPUOP_register_runstate_memory_area:
 		return hc_register_runstate(h, v);
+	case VCPUOP_register_vcpu_time_memory_area:
+		return hc_register_time(h, v);
 	case VCPUOP_stop_periodic_timer:
 		return 0; /* there is none to stop */
 	case VCPUOP_set_singleshot_timer:

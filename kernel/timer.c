@@ -185,22 +185,45 @@ static void store32(void *at, uint32_t value)
 	__atomic_store_n((uint32_t *)at, value, __ATOMIC_RELEASE);
 }
 
+/* A second copy, which the guest maps into its programs: one version for both. */
+static void pvclock_copy(const struct pinned_area *a, const struct vcpu_time_info *t)
+{
+	struct vcpu_time_info copy = *t;
+	uint32_t changing = t->version - 1;
+
+	if (!a->set)
+		return;
+	copy.version = changing;
+	guest_area_write(a, 0, &changing, sizeof(changing));
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	guest_area_write(a, 0, &copy, sizeof(copy));
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	guest_area_write(a, 0, &t->version, sizeof(t->version));
+}
+
 void pvclock_update(struct vcpu *v, bool waited)
 {
 	struct vcpu_time_info *t = (struct vcpu_time_info *)(void *)(v->info + VCPU_INFO_TIME);
-	uint32_t version = __atomic_load_n(&t->version, __ATOMIC_RELAXED) | 1;
-
-	store32(&t->version, version);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	t->tsc_timestamp = machine_tsc();
-	t->system_time = machine_ns();
-	t->tsc_to_system_mul = clock_mul;
-	t->tsc_shift = clock_shift;
 	/* "Stopped" stays until the guest has seen it and cleared it. */
-	t->flags =
-	    (uint8_t)((clock_stable ? XEN_PVCLOCK_TSC_STABLE_BIT : 0) |
-	              (waited ? XEN_PVCLOCK_GUEST_STOPPED : t->flags & XEN_PVCLOCK_GUEST_STOPPED));
-	store32(&t->version, version + 1);
+	uint8_t stopped = waited ? XEN_PVCLOCK_GUEST_STOPPED : t->flags & XEN_PVCLOCK_GUEST_STOPPED;
+	struct vcpu_time_info now = {
+	    .version = (__atomic_load_n(&t->version, __ATOMIC_RELAXED) | 1) + 1,
+	    .tsc_timestamp = machine_tsc(),
+	    .system_time = machine_ns(),
+	    .tsc_to_system_mul = clock_mul,
+	    .tsc_shift = clock_shift,
+	    .flags = (uint8_t)((clock_stable ? XEN_PVCLOCK_TSC_STABLE_BIT : 0) | stopped),
+	};
+
+	store32(&t->version, now.version - 1);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	t->tsc_timestamp = now.tsc_timestamp;
+	t->system_time = now.system_time;
+	t->tsc_to_system_mul = now.tsc_to_system_mul;
+	t->tsc_shift = now.tsc_shift;
+	t->flags = now.flags;
+	store32(&t->version, now.version);
+	pvclock_copy(&v->time_area, &now);
 	v->waited = false;
 }
 

@@ -81,6 +81,7 @@ void vcpu_destroy(struct vcpu *v)
 	ASSERT(!v->running && !v->in_queue && v->state == VCPU_DOWN);
 	timer_forget(v);
 	guest_area_unpin(&d->space, &v->runstate_area);
+	guest_area_unpin(&d->space, &v->time_area);
 	if (v->info_registered)
 		guest_memory->unpin(&d->space, v->info_gfn);
 	hvm->vcpu_free(&v->hv);

@@ -50,6 +50,30 @@ static void runstate_area(void)
 	       "not in memory that is not there");
 }
 
+/* A copy of vcpu_info's clock, for a guest to show to its programs. */
+static void time_area(void)
+{
+	static struct vcpu_time_info area;
+	struct vcpu_register_time_memory_area r;
+	uint64_t before;
+
+	memset(&r, 0, sizeof(r));
+	set_xen_guest_handle(r.addr.h, &area);
+	tap_is(hypercall_vcpu(VCPUOP_register_vcpu_time_memory_area, 0, &r), 0,
+	       "the clock can be had in memory");
+	tap_ok(area.tsc_to_system_mul == this_cpu()->info->time.tsc_to_system_mul &&
+	           area.version % 2 == 0,
+	       "at the same rate");
+	before = area.system_time;
+	clock_sleep_ms(5);
+	tap_ok(area.system_time >= before + 4 * CLOCK_MS, "and is kept up to date");
+	set_xen_guest_handle(r.addr.h, NOWHERE);
+	tap_is(hypercall_vcpu(VCPUOP_register_vcpu_time_memory_area, 0, &r), -XEN_EFAULT,
+	       "not in memory that is not there");
+	set_xen_guest_handle(r.addr.h, 0);
+	tap_is(hypercall_vcpu(VCPUOP_register_vcpu_time_memory_area, 0, &r), 0, "nor any longer");
+}
+
 static long assist(unsigned cmd, unsigned type)
 {
 	return hypercall(__HYPERVISOR_vm_assist, cmd, type, 0, 0, 0);
@@ -96,6 +120,7 @@ void ops_more(void)
 	       "maximum_gpfn is the last page of memory");
 	runstate_asked();
 	runstate_area();
+	time_area();
 	tap_is(assist(VMASST_CMD_enable, VMASST_TYPE_runstate_update_flag), 0,
 	       "vm_assist: runstate flag");
 	tap_is(assist(VMASST_CMD_disable, VMASST_TYPE_runstate_update_flag), 0, "and off again");

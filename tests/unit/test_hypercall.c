@@ -299,6 +299,41 @@ static void test_runstate_area(void **state)
 	assert_true(v->runstate_area.set); /* the old one stays */
 }
 
+/* The copy is the same clock; it follows each update, as long as it is wanted. */
+static void test_time_area(void **state)
+{
+	const struct vcpu_time_info *first = (const void *)(v->info + VCPU_INFO_TIME);
+	struct vcpu_time_info copy;
+	uint64_t at = 0x50000 - 20, none = 0; /* across a border of pages */
+
+	(void)state;
+	put(ARGS, &at, 8);
+	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_time_memory_area, 1, ARGS),
+	                 -XEN_EINVAL); /* another vCPU's */
+	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_time_memory_area, 0, ARGS),
+	                 0);
+	get(at, &copy, sizeof(copy));
+	assert_memory_equal(&copy, first, sizeof(copy));
+	assert_true(copy.version && !(copy.version & 1) && copy.tsc_to_system_mul);
+	pvclock_update(v, true);
+	assert_true(first->version == copy.version + 2);
+	get(at, &copy, sizeof(copy));
+	assert_memory_equal(&copy, first, sizeof(copy));
+	assert_int_equal(copy.flags & XEN_PVCLOCK_GUEST_STOPPED, XEN_PVCLOCK_GUEST_STOPPED);
+	assert_int_equal(d->space.stats.pinned, 2);
+	put(ARGS, &none, 8);
+	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_time_memory_area, 0, ARGS),
+	                 0);
+	assert_int_equal(d->space.stats.pinned, 0);
+	pvclock_update(v, false);
+	get(at, &copy, sizeof(copy));
+	assert_int_not_equal(copy.version, first->version);
+	at = RAM_BYTES;
+	put(ARGS, &at, 8);
+	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_time_memory_area, 0, ARGS),
+	                 -XEN_EFAULT);
+}
+
 static void test_initialise(void **state)
 {
 	struct vcpu_hvm_context c = {.mode = VCPU_HVM_MODE_64B};
@@ -455,9 +490,9 @@ int main(void)
 	    T(test_narrow_balloon), T(test_balloon),    T(test_balloon_partial),
 	    T(test_no_memory),      T(test_events),     T(test_virq),
 	    T(test_ports_run_out),  T(test_poll),       T(test_vcpu_info),
-	    T(test_runstate_area),  T(test_initialise), T(test_shared_info),
-	    T(test_memory_map),     T(test_console),    T(test_quire),
-	    T(test_hostile),
+	    T(test_runstate_area),  T(test_time_area),  T(test_initialise),
+	    T(test_shared_info),    T(test_memory_map), T(test_console),
+	    T(test_quire),          T(test_hostile),
 	};
 
 	return cmocka_run_group_tests_name("hypercall", tests, NULL, NULL);
