@@ -25,6 +25,7 @@ static const struct {
     {"maxcpus",     NUMBER},
     {"smt",         SWITCH},
     {"reserve",     ANY   },
+    {"dirty",       ANY   },
     {"scan.on",     SWITCH},
     {"scan.policy", ANY   },
     {"scan.pages",  NUMBER},

@@ -66,6 +66,24 @@ static void scan_from_cmdline(void)
 		         SCHED_SCAN_PAGES_MAX);
 }
 
+/* The best source that the CPU has, unless the command line wants another that it has. */
+static enum dirty_source dirty_from_cmdline(void)
+{
+	unsigned there = hvm->dirty_sources();
+	enum dirty_source best = dirty_best(there);
+	char v[16];
+
+	if (!cmdline_get("dirty", v, sizeof(v)))
+		return best;
+	for (unsigned i = 0; i < DIRTY_SOURCES; i++)
+		if (!__builtin_strcmp(v, dirty_name(i)) && there & BIT(i))
+			return i;
+	log_warn("command line: dirty is one of%s%s%s on this CPU, not \"%s\"; %s it is",
+	         there & BIT(DIRTY_FLAGS) ? " flags," : "", there & BIT(DIRTY_LOG) ? " pml," : "",
+	         there & BIT(DIRTY_PROTECT) ? " wp" : "", v, dirty_name(best));
+	return best;
+}
+
 /* VMX or SVM on this CPU; the boot CPU goes first and decides for all. */
 static const char *virt_on(void)
 {
@@ -79,12 +97,17 @@ static const char *virt_on(void)
 static const char *virt_start(void)
 {
 	const char *why = hvm_choose();
+	const struct pte_format *format;
+	enum dirty_source source;
 
-	if (!why)
-		why = virt_on();
 	if (why)
 		return why;
-	mm_set_format(hvm->format);
+	source = dirty_from_cmdline();
+	format = hvm->dirty_use(source);
+	why = virt_on();
+	if (why)
+		return why;
+	mm_set_format(format, source);
 	mm_set_large_nx(spec_current()->actions & DO_LARGE_NX);
 	return NULL;
 }

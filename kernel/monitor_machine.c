@@ -49,6 +49,7 @@ static void info_json(const struct info_figures *f)
 	json_number(&j, "frames_reserved", f->mm.frames_reserved);
 	json_number(&j, "pages_saved", f->mm.pages_saved);
 	json_bool(&j, "scan", sched_scan_on());
+	json_string(&j, "dirty", dirty_name(mm_dirty_source()));
 	monitor_json(&j);
 }
 
@@ -108,7 +109,8 @@ bool monitor_info(struct run *r)
 	info_pages("shared", f.mm.frames_shared, "held by several, stored once");
 	info_pages("saved", f.mm.pages_saved, "by sharing");
 	info_pages("page tables", f.mm.frames_table, "of guests' memory");
-	log_print("%-16s: %s\n", "scanner", sched_scan_on() ? "on" : "off");
+	log_print("%-16s: %s; what was written is told by: %s\n", "scanner",
+	          sched_scan_on() ? "on" : "off", dirty_name(mm_dirty_source()));
 	info_cpus(false);
 	return true;
 }

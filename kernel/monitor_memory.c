@@ -45,7 +45,7 @@ struct figure {
 };
 
 /* KSM's names where KSM has the thing (Documentation/admin-guide/mm/ksm.rst). */
-#define FIGURES 26
+#define FIGURES 27
 static unsigned figures(struct figure f[FIGURES])
 {
 	const struct mm_stats *m = &instant.mm;
@@ -57,6 +57,7 @@ static unsigned figures(struct figure f[FIGURES])
 	    {"full_scans",          m->full_scans                          },
 	    {"pages_scanned",       m->pages_scanned                       },
 	    {"pages_passed",        m->pages_passed                        },
+	    {"pages_logged",        m->pages_logged                        },
 	    {"pages_zero",          m->pages_zero                          },
 	    {"pages_ones",          m->pages_ones                          },
 	    {"pages_untouched",     m->pages_untouched                     },

@@ -24,6 +24,7 @@ struct mm_counters {
 	_Atomic uint64_t bytes_read;
 	_Atomic uint64_t merges, merges_given_up;
 	_Atomic uint64_t pages_volatile; /* as of the last pass */
+	_Atomic uint64_t pages_logged;   /* entries of modification logs (dirty_log.c) */
 
 	/* mappings of shared frames, over all spaces; kept by p2m_share.c and cow.c */
 	_Atomic uint64_t shared_mappings;
@@ -36,8 +37,9 @@ struct mm_core {
 	unsigned nr_cpus;
 	mfn_t zero, ones; /* the constant frames */
 
-	const struct pte_format *format; /* mm_set_format, before the first space */
-	bool large_nx;                   /* large leaves are not executable (mm_set_large_nx) */
+	const struct pte_format *format; /* mm_set_format, before the first space; see mm/dirty.h */
+	enum dirty_source dirty;
+	bool large_nx; /* large leaves are not executable (mm_set_large_nx) */
 
 	/* Spaces by domain id. A slot changes to NULL only with scan_lock held. */
 	struct space *_Atomic spaces[MM_MAX_SPACES];
@@ -56,7 +58,7 @@ extern struct mm_core mm;
 /* Whether a page that was read is known to be as it was while its dirty bit is clear. */
 static inline bool mm_by_dirty(void)
 {
-	return mm.format->dirty_mask && !mm.blind;
+	return !mm.blind;
 }
 
 /* frame_of without the call; mfn was read from the p2m or a frame record. */

@@ -20,6 +20,7 @@
  * with the old translation faults once more and is told to go on.
  */
 #include "mm/cow.h"
+#include "mm/dirty.h"
 #include "mm/flush.h"
 #include "mm/fund.h"
 #include "mm/guest_table.h"
@@ -46,7 +47,7 @@ static void cow_take_over(struct space *s, mfn_t mfn, uint64_t *e)
 	fund_hold(s);
 	frame_count(FRAME_SHARED, FRAME_PRIVATE, 1);
 	frame_set_flag(frame_at(mfn), FRAME_STALE);
-	p2m_allow_write(e);
+	p2m_allow_write(e, 1);
 	cow_unmap_counted(s, mfn);
 	s->stats.private_pages++;
 	s->stats.take_overs++;
@@ -112,13 +113,16 @@ static enum mm_status cow_break(struct space *s, gfn_t gfn, uint64_t *e, bool gu
 	return st;
 }
 
-static enum mm_status cow_unprotect(struct space *s, gfn_t gfn, uint64_t *e, bool guest_walk,
-                                    mfn_t *out)
+/* By a merge, or to learn that it is written (mm/dirty_protect.c); *out: the page's frame. */
+static enum mm_status cow_unprotect(struct space *s, gfn_t gfn, struct p2m_slot p, bool guest_walk,
+                                    const mfn_t *out)
 {
-	*out = mm.format->frame(p2m_entry_get(e), 1);
-	p2m_allow_write(e);
-	/* A write is coming; where the CPU sets no dirty bits nobody else would tell. */
-	frame_set_flag(frame_at(*out), FRAME_STALE);
+	if (mm.format->clean_mask)
+		dirty_sign(s, gfn); /* the leaf calls for the look */
+	else
+		quiet_doubt(s, gfn);
+	p2m_allow_write(p.entry, p.level);
+	frame_set_flag(frame_at(*out), FRAME_STALE); /* a write is coming */
 	if (guest_walk)
 		guest_table_found(s, gfn, *out, frame_age(frame_at(*out)), GUEST_TABLE_PROTECTED);
 	s->stats.unprotects++;
@@ -134,16 +138,16 @@ static enum mm_status cow_leaf(struct space *s, gfn_t gfn, struct p2m_slot p, bo
 	*out = pte_frame(v, p.level, gfn);
 	if (mm.format->access(v) & PTE_W)
 		return MM_OK;
-	ASSERT(p.level == 1); /* large leaves are always writable */
 	sw = mm.format->sw(v);
-	if (sw & (PTE_SW_SHARED | PTE_SW_PROTECTED))
+	if (sw & PTE_SW_PROTECTED)
+		return cow_unprotect(s, gfn, p, guest_walk, out);
+	ASSERT(p.level == 1); /* no other large leaf is read-only */
+	if (sw & PTE_SW_SHARED) {
 		quiet_doubt(s, gfn);
-	if (sw & PTE_SW_SHARED)
 		return cow_break(s, gfn, p.entry, guest_walk, out);
+	}
 	if (sw & PTE_SW_UNTOUCHED)
 		return populate_page(s, gfn, p.entry, out);
-	if (sw & PTE_SW_PROTECTED)
-		return cow_unprotect(s, gfn, p.entry, guest_walk, out);
 	return MM_INVAL;
 }
 

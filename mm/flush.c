@@ -32,6 +32,8 @@
 
 struct flush_cpu {
 	struct space *_Atomic running;
+	_Atomic uint32_t left; /* how often */
+	uint32_t asked;        /* `left` as flush_ask_out last saw it, and 1; 0: not inside then */
 } __attribute__((aligned(64)));
 
 static struct flush_cpu flush_cpus[ENV_MAX_CPUS];
@@ -60,8 +62,26 @@ bool flush_enter(struct space *s)
 
 void flush_leave(void)
 {
+	struct flush_cpu *c = &flush_cpus[env_cpu()];
+
+	/* Nobody else writes it. */
+	atomic_store_explicit(&c->left, atomic_load_explicit(&c->left, memory_order_relaxed) + 1,
+	                      memory_order_relaxed);
 	/* Release: what the guest read and wrote came before. */
-	atomic_store_explicit(&flush_cpus[env_cpu()].running, NULL, memory_order_release);
+	atomic_store_explicit(&c->running, NULL, memory_order_release);
+}
+
+void flush_ask_out(void)
+{
+	for (unsigned cpu = 0; cpu < mm.nr_cpus; cpu++) {
+		struct flush_cpu *c = &flush_cpus[cpu];
+		bool inside = atomic_load_explicit(&c->running, memory_order_acquire);
+		uint32_t now = atomic_load_explicit(&c->left, memory_order_relaxed) + 1;
+
+		if (inside && c->asked == now)
+			env_kick(cpu);
+		c->asked = inside ? now : 0;
+	}
 }
 
 uint64_t flush_begin(struct space *s)

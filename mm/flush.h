@@ -23,6 +23,12 @@ static inline void flush_space(struct space *s)
 	flush_wait(s, flush_begin(s));
 }
 
+/*
+ * Kick each CPU that has been in guest mode ever since the last call, whatever space it runs:
+ * so that it empties its modification log. Does not wait. The scan lock is held.
+ */
+void flush_ask_out(void);
+
 /* Make `s` look new to every CPU: the next entry flushes. For space_create. */
 void flush_space_init(struct space *s);
 

@@ -23,6 +23,7 @@
  */
 #include "mm/buddy.h"
 #include "mm/core.h"
+#include "mm/dirty.h"
 #include "mm/fund.h"
 #include "mm/hash.h"
 #include "mm/index.h"
@@ -71,7 +72,8 @@ void mm_init(const struct mm_config *c)
 	mm.frames = c->frames;
 	mm.nr_frames = c->nr_frames;
 	mm.nr_cpus = c->nr_cpus;
-	mm.format = c->format;
+	if (c->format)
+		mm_set_format(c->format, DIRTY_SOURCES);
 
 	buddy_init();
 	atomic_store_explicit(&mm.kinds[FRAME_RESERVED], c->nr_frames, memory_order_relaxed);
@@ -89,11 +91,11 @@ void mm_init(const struct mm_config *c)
 	scan_init();
 }
 
-void mm_set_format(const struct pte_format *f)
+void mm_set_format(const struct pte_format *f, enum dirty_source source)
 {
 	for (unsigned i = 0; i < MM_MAX_SPACES; i++)
 		ASSERT(!atomic_load_explicit(&mm.spaces[i], memory_order_relaxed));
-	mm.format = f;
+	dirty_choose(f, source == DIRTY_SOURCES ? dirty_default(f) : source);
 }
 
 void mm_set_large_nx(bool on)

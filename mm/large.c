@@ -132,6 +132,19 @@ static mfn_t large_old_frame(const struct large_old *old, unsigned i)
 }
 
 /*
+ * Protected is what a clean page is, without dirty flags; a merge that has protected it for
+ * itself finds it gone, and gives up (p2m_protected).
+ */
+static bool large_may_write(uint64_t leaf)
+{
+	const struct pte_format *f = mm.format;
+
+	if (f->clean_mask && f->sw(leaf) == PTE_SW_PROTECTED)
+		return true;
+	return !f->sw(leaf) && f->access(leaf) & PTE_W;
+}
+
+/*
  * Whether all 512 leaves are private pages, none of them in the middle of a merge (protected),
  * and none pinned.
  */
@@ -143,7 +156,7 @@ static enum mm_status large_check(const struct large_old *old)
 	for (unsigned i = 0; i < LARGE_PAGES; i++) {
 		uint64_t v = p2m_entry_get(&old->leaves[i]);
 
-		if (pte_kind(v, 1) != PTE_LEAF || f->sw(v) || !(f->access(v) & PTE_W))
+		if (pte_kind(v, 1) != PTE_LEAF || !large_may_write(v))
 			return MM_INVAL;
 		if (frame_flag(frame_at(f->frame(v, 1)), FRAME_PINNED))
 			st = MM_PINNED;

@@ -36,9 +36,9 @@
  * only then with the private page that it was matched with.
  *
  * Fingerprints. A shared entry's fingerprint must be that of its content
- * (invariant 5). With dirty bits it is: the bit of a page was clear when it was
- * protected, so nobody has written it since it was read. Without dirty bits, or if the policy
- * goes by none (mm.blind), the page is read once more, after the compare.
+ * (invariant 5). It is: the dirty bit of a page was clear when it was
+ * protected, so nobody has written it since it was read. If the policy goes by no dirty bits
+ * (mm.blind), the page is read once more, after the compare.
  *
  * Giving up costs savings, never correctness. The page is made writable again
  * at once: that gives rights, so no flush is owed, and saves the guest a fault.
@@ -226,9 +226,11 @@ static void merge_unlock_both(struct space *a, struct space *b)
 	p2m_unlock(a->domid < b->domid ? a : b);
 }
 
+/* Protected ever since: one that was written and then protected by somebody else is STALE. */
 static bool merge_still(const struct merge_side *side)
 {
-	return p2m_protected(side->space, side->gfn, side->mfn);
+	return p2m_protected(side->space, side->gfn, side->mfn) &&
+	       (mm.blind || !frame_flag(frame_at(side->mfn), FRAME_STALE));
 }
 
 static bool merge_equal(mfn_t a, mfn_t b)

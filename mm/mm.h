@@ -36,8 +36,18 @@ struct mm_config {
 /* Called once, on one CPU, before anything else of mm/ (again only by tests). */
 void mm_init(const struct mm_config *c);
 
-/* The page-table format, once it is known; before the first space_create. */
-void mm_set_format(const struct pte_format *f);
+/* How the scanner learns what was written: mm/dirty.h. */
+enum dirty_source { DIRTY_FLAGS, DIRTY_LOG, DIRTY_PROTECT, DIRTY_SOURCES };
+
+/*
+ * The page-table format, once it is known, and the dirty source: DIRTY_SOURCES if that
+ * follows from the format. Before the first space_create.
+ */
+void mm_set_format(const struct pte_format *f, enum dirty_source source);
+
+enum dirty_source mm_dirty_source(void);
+enum dirty_source dirty_best(unsigned there);     /* of those whose BIT is set */
+const char *dirty_name(enum dirty_source source); /* as on the command line */
 
 /*
  * No guest may execute through a large leaf: where a CPU with the ITLB multihit
@@ -75,6 +85,7 @@ struct mm_stats {
 	/* monotonic */
 	uint64_t full_scans, pages_scanned, pages_fingerprinted, pages_compared;
 	uint64_t pages_passed; /* passed over: not looked at, as their region was quiet */
+	uint64_t pages_logged; /* entries of modification logs */
 	uint64_t bytes_read;
 	uint64_t merges, merges_given_up, breaks, take_overs, flushes, hints_dropped;
 	uint64_t waits;

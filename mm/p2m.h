@@ -148,11 +148,12 @@ void p2m_protect_leaf(uint64_t *e);
 /* Whether gfn still maps private frame mfn, write-protected by p2m_protect. */
 bool p2m_protected(struct space *s, gfn_t gfn, mfn_t mfn);
 
-/* Give up: make the protected leaf writable again. No flush needed. */
+/* Give up: make the protected leaf writable again (mm/dirty_protect.c: unless it is unchanged). No
+ * flush needed. */
 void p2m_unprotect(struct space *s, gfn_t gfn);
 
-/* The same for a small private leaf at e; accessed and dirty bits stay. */
-void p2m_allow_write(uint64_t *e);
+/* The same for a private leaf at e; accessed and dirty bits stay. */
+void p2m_allow_write(uint64_t *e, unsigned level);
 
 /* Give the small RAM leaf at e the right to execute. It takes nothing away: no flush. */
 void p2m_allow_exec(uint64_t *e);
@@ -177,8 +178,7 @@ void p2m_switch(struct space *s, gfn_t gfn, mfn_t survivor, struct deferred *d);
 /*
  * Clear the dirty bits of [first, first + pages), large leaves included, and make
  * what was dirty FRAME_STALE. Returns how many leaves were dirty; if any,
- * flush s before a fingerprint is taken: clear D -> flush -> only then fingerprint. If the
- * format has no dirty bits, every writable leaf counts as dirty and no flush is needed.
+ * flush s before a fingerprint is taken: clear D -> flush -> only then fingerprint.
  */
 uint64_t p2m_harvest(struct space *s, gfn_t first, uint64_t pages);
 

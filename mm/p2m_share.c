@@ -90,19 +90,21 @@ void p2m_unprotect(struct space *s, gfn_t gfn)
 	if (!e)
 		return;
 	v = p2m_entry_get(e);
-	if (leaf_is_private(v) && mm.format->sw(v) & PTE_SW_PROTECTED) {
-		p2m_allow_write(e);
-		quiet_doubt(s, gfn);
-	}
+	if (!leaf_is_private(v) || !(mm.format->sw(v) & PTE_SW_PROTECTED))
+		return;
+	/* Protected is what a clean page is, where there are no dirty flags. */
+	if (!mm.format->clean_mask || frame_flag(frame_at(mm.format->frame(v, 1)), FRAME_STALE))
+		p2m_allow_write(e, 1);
+	quiet_doubt(s, gfn);
 }
 
-void p2m_allow_write(uint64_t *e)
+void p2m_allow_write(uint64_t *e, unsigned level)
 {
 	const struct pte_format *f = mm.format;
 	uint64_t v = p2m_entry_get(e), open;
 
 	do {
-		open = f->leaf(f->frame(v, 1), 1, f->access(v) | PTE_W, 0);
+		open = f->leaf(f->frame(v, level), level, f->access(v) | PTE_W, 0);
 		open |= v & (f->accessed_mask | f->dirty_mask);
 	} while (!p2m_entry_cas(e, &v, open));
 }
@@ -201,16 +203,12 @@ static bool harvest_leaf(uint64_t *e, unsigned level)
 {
 	const struct pte_format *f = mm.format;
 	uint64_t v = p2m_entry_get(e);
-	bool dirty;
 
-	if (f->dirty_mask && !(v & f->dirty_mask)) /* quick: most are clean */
+	if (!(v & f->dirty_mask)) /* quick: most are clean */
 		return false;
-	if (f->kind(v, level) != PTE_LEAF)
+	if (f->kind(v, level) != PTE_LEAF || !leaf_is_private(v))
 		return false;
-	dirty = f->dirty_mask ? v & f->dirty_mask : f->access(v) & PTE_W;
-	if (!dirty)
-		return false;
-	while (f->dirty_mask && !p2m_entry_cas(e, &v, v & ~f->dirty_mask))
+	while (!p2m_entry_cas(e, &v, (v & ~f->dirty_mask) | f->clean_mask))
 		;
 	harvest_frames(f->frame(v, level), level == 1 ? 1 : LARGE_PAGES);
 	return true;

@@ -53,9 +53,17 @@ struct pte_format {
 	uint64_t address_mask, sw_mask;
 
 	/* Bits that no CPU looks at, for the scanner's notes (mm/quiet.h): two of an entry at level
-	 * 2, leaf or not, and one of a leaf at level 1. 0 where there are no accessed and dirty
-	 * flags. */
+	 * 2, leaf or not, and one of a leaf at level 1. */
 	uint64_t known_mask, calm_mask, look_mask;
+
+	/*
+	 * What the dirty source makes of it (mm/dirty.h); a format as the back end gives it has
+	 * none of this. Bits that a leaf gets as it loses those of dirty_mask; the bit of an entry
+	 * over 512 leaves that says that one may have become dirty, and whether that is set
+	 * only after the leaf says so.
+	 */
+	uint64_t clean_mask, sign_mask;
+	bool sign_after;
 
 	/* An entry that points at a table, giving all rights to what is below. */
 	uint64_t (*table)(mfn_t table);

@@ -35,7 +35,7 @@ static inline bool quiet_as_a_whole(uint64_t over)
 
 	if (f->kind(over, 2) == PTE_LEAF)
 		return (over & (f->known_mask | f->dirty_mask)) == f->known_mask && f->known_mask;
-	return quiet_mark_of(over) == QUIET_CALM && !(over & f->accessed_mask);
+	return quiet_mark_of(over) == QUIET_CALM && !(over & f->sign_mask);
 }
 
 /* Change the mark of a present level-2 entry, and clear other bits in it. */

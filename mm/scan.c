@@ -28,11 +28,11 @@
  * The cursor is a domain id and a guest frame number, no pointer: a domain may
  * die under it, and the next slice goes on with the next one there is.
  *
- * Where leaves have no dirty bits (EPT before Haswell) nothing tells that a page
- * was written, so each pass reads every private page, as KSM does, and a page
- * counts as quiet when its fingerprint is that of the last pass. Its fingerprint
- * is kept in its frame record. A policy may ask for the same on any CPU (`blind`): then
- * dirty bits are neither looked at nor cleared, and a merge reads the page once more.
+ * Where D comes from, and what stands for it on a CPU without dirty flags, is told in
+ * mm/dirty.h. A policy may want none of that (`blind`), as KSM and its kin: then dirty bits are
+ * neither looked at nor cleared, every private page may be read in every pass, a page is quiet when
+ * its fingerprint is that of the last pass (kept in its frame record), and a merge reads the page
+ * once more.
  *
  * A page under a large leaf is read like any other; the leaf is split only when
  * there is a match. One D bit speaks for 512 pages there, so it is looked at when
@@ -144,9 +144,7 @@ static bool scan_gate(struct scan_slice *w, const struct scan_page *p)
  * Among several matches the one that looks equal now; the merge compares again. Its page
  * may be written meanwhile, so it is read as step 2 reads: once, by hash_page.
  *
- * The page itself may be among them, without dirty bits: a hint that was read again. It has a
- * twin if it, or the other one, changed and changed back, unseen, and they were
- * compared just then. Another entry of its fingerprint is rare, so each is read.
+ * A hint that a policy has read again is among them itself.
  */
 static const struct index_match *scan_choose(const struct index_found *found,
                                              const struct scan_page *p)
@@ -332,6 +330,8 @@ static void scan_pass_end(const struct scan_policy *policy)
 	scan.pass.cycles = now - scan.pass_began;
 	atomic_store(&mm.count.pages_volatile, scan.pass.written);
 	counter_add(&mm.count.full_scans, 1);
+	if (mm.dirty == DIRTY_LOG)
+		flush_ask_out();
 	scan.distrust -= scan.distrust > 0;
 	scan.last = scan.pass;
 	scan_count(policy, &(struct scan_counts){.passes = 1});

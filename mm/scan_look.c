@@ -55,7 +55,7 @@ static void look_private(struct scan_slice *w, gfn_t gfn, struct scan_look l)
 		return;
 	want = look_ask(w, l);
 	if ((want == SCAN_READ || want == SCAN_GATE) && !l.written)
-		scan_note(w, gfn, frame_mfn(f), want == SCAN_GATE || !mm.format->dirty_mask);
+		scan_note(w, gfn, frame_mfn(f), want == SCAN_GATE);
 }
 
 /* A small leaf. */
@@ -70,8 +70,8 @@ static void look_leaf(struct scan_slice *w, uint64_t *leaf, gfn_t gfn, bool pick
 	if (scan_is_private(e, 1)) {
 		l.frame = frame_at(f->frame(e, 1));
 		l.written = mm_by_dirty() && e & f->dirty_mask;
-		if (l.written) {
-			scan_change(leaf, f->dirty_mask, f->look_mask);
+		if (l.written && !scan_leave_dirty(w, gfn, f->frame(e, 1))) {
+			scan_change(leaf, f->dirty_mask, f->look_mask | f->clean_mask);
 			w->owes_flush = true;
 		}
 		look_private(w, gfn, l);
@@ -106,7 +106,7 @@ static void look_large_written(struct scan_slice *w, uint64_t *over)
 	uint64_t e = p2m_entry_get(over), pages = LARGE_PAGES - w->gfn.n % LARGE_PAGES;
 
 	if (pages == LARGE_PAGES) { /* in the middle: the next pass sees it at the beginning */
-		scan_change(over, mm.format->dirty_mask, 0);
+		scan_change(over, mm.format->dirty_mask, mm.format->clean_mask);
 		w->owes_flush = true;
 	}
 	for (uint64_t i = 0; i < pages; i++, w->gfn.n++) {

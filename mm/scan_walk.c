@@ -90,7 +90,7 @@ static bool scan_clean(struct scan_slice *w, gfn_t gfn, mfn_t mfn)
 	struct frame *f = frame_at(mfn);
 	unsigned bits = scan_bits(mfn);
 
-	if ((bits & (FRAME_INDEXED | FRAME_STALE)) == FRAME_INDEXED && mm.format->dirty_mask)
+	if ((bits & (FRAME_INDEXED | FRAME_STALE)) == FRAME_INDEXED)
 		return false; /* in the index, and unchanged: the common case */
 	if ((bits & 15u) != FRAME_PRIVATE || (bits & FRAME_PINNED))
 		return false;
@@ -98,7 +98,7 @@ static bool scan_clean(struct scan_slice *w, gfn_t gfn, mfn_t mfn)
 		return true;
 	if (!w->policy->quiet(f))
 		return true;
-	scan_note(w, gfn, mfn, !mm.format->dirty_mask);
+	scan_note(w, gfn, mfn, false);
 	return false;
 }
 
@@ -116,6 +116,17 @@ void scan_change(uint64_t *entry, uint64_t clear, uint64_t set)
 		;
 }
 
+bool scan_leave_dirty(struct scan_slice *w, gfn_t gfn, mfn_t mfn)
+{
+	const struct frame *f = frame_at(mfn);
+
+	if (!mm.format->clean_mask)
+		return false;
+	if (frame_flag(f, FRAME_GUEST_TABLE) && guest_table_rests(w->space, gfn, mfn))
+		return true;
+	return frame_flag(f, FRAME_PINNED);
+}
+
 /* A small leaf that is worth a closer look. */
 static void scan_leaf(struct scan_slice *w, uint64_t *leaf, gfn_t gfn)
 {
@@ -127,7 +138,11 @@ static void scan_leaf(struct scan_slice *w, uint64_t *leaf, gfn_t gfn)
 	if (!scan_is_private(e, 1))
 		return;
 	if (e & f->dirty_mask) {
-		scan_change(leaf, f->dirty_mask, f->look_mask);
+		if (scan_leave_dirty(w, gfn, mfn)) {
+			walking.calm = false;
+			return;
+		}
+		scan_change(leaf, f->dirty_mask, f->look_mask | f->clean_mask);
 		w->owes_flush = true;
 		scan_written(w, mfn);
 	} else {
@@ -170,9 +185,9 @@ static void scan_known_leaves(struct scan_slice *w, uint64_t *table)
  */
 static void scan_leaves(struct scan_slice *w, uint64_t *table)
 {
-	const uint64_t address = mm.format->address_mask, dirty = mm.format->dirty_mask;
-	const uint64_t look = mm.format->look_mask | mm.format->sw_mask;
-	const uint64_t closer = dirty ? dirty | look : ~UINT64_C(0);
+	const struct pte_format *f = mm.format;
+	const uint64_t address = f->address_mask;
+	const uint64_t closer = f->dirty_mask | f->look_mask | (f->sw_mask & ~f->clean_mask);
 	const unsigned known = FRAME_PRIVATE | FRAME_INDEXED, mask = 15u | known | FRAME_STALE;
 	uint64_t first = w->gfn.n % LARGE_PAGES, i = first, leaves = 0;
 	uint64_t end = min_u64(LARGE_PAGES, first + w->budget);
@@ -202,7 +217,7 @@ static void scan_large_written(struct scan_slice *w, uint64_t *over)
 	if (left == LARGE_PAGES) {
 		mfn_t first = mm.format->frame(p2m_entry_get(over), 2);
 
-		scan_change(over, mm.format->dirty_mask, 0);
+		scan_change(over, mm.format->dirty_mask, mm.format->clean_mask);
 		w->owes_flush = true;
 		for (unsigned i = 0; i < LARGE_PAGES; i++)
 			scan_written(w, MFN(first.n + i));
@@ -239,16 +254,16 @@ static void scan_large(struct scan_slice *w, uint64_t *over)
 
 static void scan_region_begin(struct scan_slice *w, uint64_t *over)
 {
-	uint64_t e = p2m_entry_get(over), accessed = e & mm.format->accessed_mask;
+	uint64_t e = p2m_entry_get(over), sign = e & mm.format->sign_mask;
 	bool known = w->trust && quiet_mark_of(e) >= QUIET_KNOWN;
 
 	if (pte_kind(e, 2) == PTE_LEAF)
-		accessed = 0; /* it has a dirty bit to go by */
+		sign = 0; /* it has a dirty bit to go by */
 	walking.domid = w->space->domid;
-	walking.calm = !accessed;
-	w->owes_flush |= accessed != 0;
-	/* What was not set in e stays, if the CPU sets it now: we owe no flush for that. */
-	quiet_set(over, known ? QUIET_KNOWN : QUIET_BEGUN, accessed);
+	walking.calm = !sign || mm.format->sign_after;
+	w->owes_flush |= !walking.calm;
+	/* What was not set in e stays, if it is set now: we owe no flush for that. */
+	quiet_set(over, known ? QUIET_KNOWN : QUIET_BEGUN, sign);
 }
 
 /* All was looked at, and no doubt came up meanwhile. */

@@ -62,4 +62,10 @@ void scan_change(uint64_t *entry, uint64_t clear, uint64_t set);
 /* Whether a leaf maps a private page of its guest. */
 bool scan_is_private(uint64_t e, unsigned level);
 
+/*
+ * Whether the page is better left dirty: it would be write-protected in vain, as we hold a pointer
+ * to it or the CPU writes there by itself. Only where clearing its dirty bit costs a fault.
+ */
+bool scan_leave_dirty(struct scan_slice *w, gfn_t gfn, mfn_t mfn);
+
 #endif

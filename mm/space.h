@@ -256,4 +256,10 @@ bool flush_enter(struct space *s) must_check;
 /* Back from guest mode; called before anything else is done with the exit. */
 void flush_leave(void);
 
+/*
+ * An entry of the CPU's modification log: gfn was written, in s. Called by the CPU that ran s,
+ * after the exit and before flush_leave. Takes no lock (mm/dirty_log.c).
+ */
+void dirty_logged(struct space *s, gfn_t gfn);
+
 #endif

@@ -63,6 +63,7 @@ struct mm_stats mm_stats(void)
 	st.full_scans = counter_read(&mm.count.full_scans);
 	st.pages_scanned = counter_read(&mm.count.pages_scanned);
 	st.pages_passed = counter_read(&mm.count.pages_passed);
+	st.pages_logged = counter_read(&mm.count.pages_logged);
 	st.pages_fingerprinted = counter_read(&mm.count.pages_fingerprinted);
 	st.pages_compared = counter_read(&mm.count.pages_compared);
 	st.bytes_read = counter_read(&mm.count.bytes_read);

@@ -13,6 +13,7 @@
 #define ARCH_HVM_H
 
 #include "arch/x86_64/regs.h"
+#include "mm/mm.h"
 #include "mm/pte_format.h"
 
 struct space;
@@ -115,13 +116,20 @@ struct hvm_vcpu {
 
 struct hvm_ops {
 	const char *name; /* "VT-x", "AMD-V" */
-	const struct pte_format *format;
 
 	/*
 	 * Can this CPU do it? NULL if yes, else one plain sentence that says what
 	 * is missing and what to do about it. Changes nothing.
 	 */
 	const char *(*probe)(void);
+
+	/*
+	 * By what this CPU can tell which pages a guest has written: BIT(DIRTY_FLAGS) and
+	 * so on. Then: go by this one of them, whose page-table format is returned. After
+	 * probe, before cpu_on.
+	 */
+	unsigned (*dirty_sources)(void);
+	const struct pte_format *(*dirty_use)(enum dirty_source source);
 
 	/* Turn it on or off on this CPU. cpu_on returns NULL or a sentence. */
 	const char *(*cpu_on)(void);

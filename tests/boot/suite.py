@@ -38,6 +38,16 @@ def somebody_waited(session, notes):
     return [] if total["waits"] else ["no fault ever waited for a frame"]
 
 
+# What the CPU has decides by what the scanner learns of writes; the command line may choose something else that it has.
+DIRTY = [("no dirty flags", "corei7_sandy_bridge_2600k", "", "wp"),
+         ("dirty flags", "corei7_haswell_4770", "", "flags"),
+         ("a log on skylake", "corei7_skylake_x", "", "pml"),
+         ("a log on icelake", "corei7_icelake_u", "", "pml"),
+         ("a log on tigerlake", "tigerlake", "", "pml"),
+         ("flags beside a log", "corei7_skylake_x", "dirty=flags", "flags"),
+         ("protection beside flags", "corei7_haswell_4770", "dirty=wp", "wp"),
+         ("a log asked for in vain", "corei7_haswell_4770", "dirty=pml", "flags")]
+
 DEBIAN = {"deb-1": 2, "deb-2": 1, "deb-3": 1, "deb-4": 1}
 
 
@@ -124,8 +134,16 @@ CASES = LINUX + FUZZ + [
          script=["sleep 8000", *(f"shutdown fill-{n}" for n in (1, 2, 3)), *END]),
 
     Case("sharing equals the oracle", "oracle.cfg", options=COUNTED, script=["sleep 1500"], check=against_oracle),
-    Case("sharing equals the oracle, no dirty flags", "oracle.cfg", machines=BOCHS,
-         cpu={"bochs": "corei7_sandy_bridge_2600k"}, script=["sleep 1500"], check=against_oracle),
+    *(Case(f"sharing equals the oracle, {what}", "oracle.cfg", machines=BOCHS, cpu={"bochs": cpu}, options={"append": append},
+           script=["sleep 1500", "info"], heard=[f"what was written is told by: {source}"], check=against_oracle)
+      for what, cpu, append, source in DIRTY),
+    Case("sharing equals the oracle, nested page tables and write protection", "oracle.cfg", machines=QEMU,
+         options={**COUNTED, "append": "dirty=wp"}, script=["sleep 1500", "info"],
+         heard=["what was written is told by: wp"], check=against_oracle),
+    Case("storm by write protection", "storm.cfg", machines=BOCHS, cpu={"bochs": "corei7_sandy_bridge_2600k"}),
+    Case("storm by a log", "storm.cfg", machines=BOCHS, cpu={"bochs": "corei7_skylake_x"}, heard=["told by: pml"],
+         script=["info", *END]),
+    Case("tlb by a log", "tlb.cfg", machines=BOCHS, cpu={"bochs": "tigerlake"}),
 
     Case("one guest dumped while others run", "core.cfg", options=COUNTED, script=["sleep 1500"], check=one_of_several),
 

@@ -64,6 +64,8 @@ void host_start(const struct host_config *c)
 	this_cpu = c->cpus; /* the test itself: guests run on the others */
 	guest_reset();
 	mm_init(&config);
+	if (c->log)
+		mm_set_format(config.format, DIRTY_LOG);
 }
 
 void host_start_small(void)

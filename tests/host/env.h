@@ -15,6 +15,7 @@ struct host_config {
 	unsigned cpus;   /* for guests, 0 .. cpus - 1; the test's own code runs on one more */
 	uint64_t reserve;
 	const struct pte_format *format; /* NULL: toy_format */
+	bool log;                        /* the dirty source is a modification log */
 };
 
 /* Make the arena and call mm_init; host_stop frees it. */

@@ -145,9 +145,21 @@ static void fake_dump(struct hvm_vcpu *v, void (*line)(const char *text))
 	line("state of a fake vCPU");
 }
 
+static unsigned fake_dirty_sources(void)
+{
+	return BIT(DIRTY_FLAGS) | BIT(DIRTY_PROTECT);
+}
+
+static const struct pte_format *fake_dirty_use(enum dirty_source source)
+{
+	(void)source;
+	return &toy_format;
+}
+
 static const struct hvm_ops fake_ops = {
     .name = "fake",
-    .format = &toy_format,
+    .dirty_sources = fake_dirty_sources,
+    .dirty_use = fake_dirty_use,
     .vcpu_init = fake_init,
     .vcpu_free = fake_free,
     .vcpu_load = fake_load,

@@ -7,6 +7,7 @@
 
 #define TLB_ENTRIES 64u
 #define PSC_ENTRIES 8u
+#define LOG_ENTRIES 6u /* few, so that it is full now and then */
 
 struct tlb_entry {
 	struct space *s;
@@ -27,8 +28,12 @@ static struct guest_cpu {
 	struct tlb_entry tlb[TLB_ENTRIES];
 	struct psc_entry psc[PSC_ENTRIES];
 	uint64_t exits;
+	gfn_t log[LOG_ENTRIES]; /* modification log: pages whose dirty flag this CPU has set */
+	unsigned logged;
 	_Atomic bool kicked;
 } cpus[ENV_MAX_CPUS];
+
+bool guest_loses_flags;
 
 void guest_reset(void)
 {
@@ -46,6 +51,19 @@ uint64_t guest_exits(unsigned cpu)
 	return cpus[cpu].exits;
 }
 
+static void guest_empty_log(struct guest_cpu *c)
+{
+	for (unsigned i = 0; i < c->logged; i++)
+		dirty_logged(c->inside, c->log[i]);
+	c->logged = 0;
+}
+
+void guest_empty_logs(void)
+{
+	for (unsigned cpu = 0; cpu < ENV_MAX_CPUS; cpu++)
+		guest_empty_log(&cpus[cpu]);
+}
+
 void guest_leave(unsigned cpu)
 {
 	unsigned self = env_cpu();
@@ -53,6 +71,7 @@ void guest_leave(unsigned cpu)
 	if (!cpus[cpu].inside)
 		return;
 	host_set_cpu(cpu);
+	guest_empty_log(&cpus[cpu]);
 	flush_leave();
 	host_set_cpu(self);
 	cpus[cpu].inside = NULL;
@@ -157,6 +176,8 @@ static bool guest_walk(struct guest_cpu *c, struct space *s, uint64_t gfn, unsig
 	struct p2m_slot p = guest_find(c, s, gfn);
 	uint64_t set = f->accessed_mask | (write ? f->dirty_mask : 0), v;
 
+	if (write && c->logged == LOG_ENTRIES) /* full: an exit before the access */
+		return false;
 	v = __atomic_load_n(p.entry, __ATOMIC_ACQUIRE);
 	do {
 		if (f->kind(v, p.level) != PTE_LEAF || (write && !(f->access(v) & PTE_W)) ||
@@ -164,13 +185,15 @@ static bool guest_walk(struct guest_cpu *c, struct space *s, uint64_t gfn, unsig
 			return false;
 	} while (!__atomic_compare_exchange_n(p.entry, &v, v | set, false, __ATOMIC_ACQ_REL,
 	                                      __ATOMIC_ACQUIRE));
+	if (write && !(v & f->dirty_mask) && mm.dirty == DIRTY_LOG)
+		c->log[c->logged++] = GFN(gfn);
 	*t = (struct tlb_entry){
 	    .s = s,
 	    .gfn = gfn,
 	    .mfn = f->frame(v, p.level).n + (p.level > 1 ? gfn % LARGE_PAGES : 0),
 	    .write = f->access(v) & PTE_W,
 	    .exec = f->access(v) & PTE_X,
-	    .dirty = write || (v & f->dirty_mask) || !f->dirty_mask,
+	    .dirty = write || (v & f->dirty_mask) || guest_loses_flags,
 	    .valid = true,
 	};
 	return true;

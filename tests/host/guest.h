@@ -37,8 +37,15 @@ uint64_t guest_exits(unsigned cpu);
 void guest_leave(unsigned cpu);
 void guest_leave_all(void);
 
+/* What is in the CPUs' modification logs is told, as at an exit; they stay in guest mode. */
+void guest_empty_logs(void);
+
 void guest_kicked(unsigned cpu); /* the CPU leaves guest mode now: for one thread */
 void guest_reset(void);
+
+/* While true, a CPU takes a leaf that it walks to for dirty, though it is not: as after a dirty
+ * flag that was lost. It then writes without setting one. */
+extern bool guest_loses_flags;
 
 /* For threads: env_kick only sets a flag, which the guest looks at before each access. */
 void guest_kicked_flag(unsigned cpu);

@@ -89,4 +89,5 @@ static uint64_t toy_root(mfn_t root)
 
 const struct pte_format toy_format =
     TOY_FORMAT("toy", TOY_ACCESSED, TOY_DIRTY, TOY_KNOWN, TOY_CALM);
-const struct pte_format toy_format_no_dirty = TOY_FORMAT("toy, no dirty flags", 0, 0, 0, 0);
+const struct pte_format toy_format_no_dirty =
+    TOY_FORMAT("toy, no dirty flags", 0, 0, TOY_KNOWN, TOY_CALM);

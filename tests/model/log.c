@@ -6,8 +6,8 @@
  *
  * Answers are verdicts, statuses, counts and bytes read. In addition, at the end of each
  * step: all counters, and what every used guest frame is mapped to. In a roomy world,
- * where formats with and without dirty bits are compared, these must be left out as far as they
- * follow the scanner: without dirty bits it reads more, and merges later.
+ * where dirty sources are compared, these must be left out as far as they
+ * follow the scanner: it comes to a page at another time.
  */
 #include <stdio.h>
 #include "tests/model/model.h"

@@ -32,6 +32,7 @@ extern struct twin twins[SPACES];
 struct world {
 	uint64_t seed;
 	const struct pte_format *format;
+	bool log;           /* what is dirty is told by a log */
 	uint32_t hash_mask; /* bits of a fingerprint that count */
 	bool roomy;         /* memory never ends, nobody strikes: every format answers alike */
 };

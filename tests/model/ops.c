@@ -320,7 +320,9 @@ static enum mm_status can_coalesce(struct twin *t, gfn_t g)
 	for (unsigned i = 0; i < LARGE_PAGES; i++) {
 		struct p2m_view v = p2m_lookup(&t->s, GFN(g.n + i));
 
-		if (v.type != P2M_PRIVATE || v.large || !(v.access & PTE_W))
+		if (v.type != P2M_PRIVATE || v.large)
+			return MM_INVAL;
+		if (!(v.access & PTE_W) && mm_dirty_source() != DIRTY_PROTECT)
 			return MM_INVAL;
 		if (v.pinned)
 			st = MM_PINNED;
@@ -456,8 +458,10 @@ void twins_strike(enum env_point p)
 	if (p == POINT_ALLOC || rnd(p == POINT_SCAN_READ ? 16 : 2))
 		return;
 	strike_cached(t);
-	if (p == POINT_MERGE_PROTECTED || p == POINT_MERGE_FLUSHED || p == POINT_MERGE_SWITCHED ||
-	    p == POINT_SCAN_READ)
+	if (p == POINT_MERGE_PROTECTED || p == POINT_MERGE_FLUSHED)
+		for (uint64_t i = rnd(16); i && t->alive; i--) /* some hit a page of the batch */
+			op_write(t);
+	if (p == POINT_MERGE_SWITCHED || p == POINT_SCAN_READ)
 		if (t->alive && rnd(2))
 			op_write(t);
 }

@@ -322,6 +322,16 @@ struct audit_report mm_audit(void)
 	return audit;
 }
 
+enum dirty_source mm_dirty_source(void)
+{
+	return DIRTY_LOG;
+}
+
+const char *dirty_name(enum dirty_source source)
+{
+	return source == DIRTY_LOG ? "pml" : "?";
+}
+
 void scan_settle_begin(void)
 {
 	settle_left = 3;

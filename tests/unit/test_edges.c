@@ -374,7 +374,7 @@ static void unmapping_what_is_no_ram(void **state)
 static void another_format_under_a_space(void **state)
 {
 	(void)state;
-	assert_true(HOST_PANICS(mm_set_format(&toy_format_no_dirty)));
+	assert_true(HOST_PANICS(mm_set_format(&toy_format_no_dirty, DIRTY_SOURCES)));
 }
 
 static void a_merge_without_the_scan_lock(void **state)
@@ -388,9 +388,12 @@ static void before_the_first_space(void **state)
 {
 	(void)state;
 	destroy_space(&s);
-	mm_set_format(&toy_format_no_dirty);
-	assert_ptr_equal(mm.format, &toy_format_no_dirty);
-	mm_set_format(&toy_format);
+	mm_set_format(&toy_format_no_dirty, DIRTY_SOURCES);
+	assert_string_equal(mm.format->name, toy_format_no_dirty.name);
+	assert_int_equal(mm_dirty_source(), DIRTY_PROTECT);
+	assert_true(HOST_PANICS(mm_set_format(&toy_format_no_dirty, DIRTY_FLAGS)));
+	mm_set_format(&toy_format, DIRTY_SOURCES);
+	assert_int_equal(mm_dirty_source(), DIRTY_FLAGS);
 	buddy_init();
 	memset(mm.frames, 0, 8 * sizeof(mm.frames[0])); /* as if they had never been given */
 	buddy_add(MFN(0), 8);

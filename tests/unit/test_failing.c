@@ -352,8 +352,9 @@ static const struct row {
     {"frame_alloc",                                        "a large frame",                MAY,   op_frame_alloc_large},
     {"frame_free frame_of",                                "a service page",               NEVER, op_frame_free       },
     {"mm_stats space_stats p2m_lookup p2m_next space_find share_split share_part mm_audit "
-     "flush_enter flush_leave",                       "looking",                      NEVER, op_look             },
-    {"mm_init mm_set_format mm_set_large_nx",              "before the first space",       NEVER, NULL                },
+     "flush_enter flush_leave "
+     "dirty_logged mm_dirty_source dirty_name",       "looking",                      NEVER, op_look             },
+    {"mm_init mm_set_format mm_set_large_nx dirty_best",   "before the first space",       NEVER, NULL                },
 };
 
 /* ---- one try, in a child ---- */

@@ -4,133 +4,7 @@
  * makes a page worth a look makes it walk again, and that a CPU which goes on from a remembered
  * table is not overlooked.
  */
-#include "tests/unit/mm_test.h"
-#include "mm/quiet.h"
-#include "mm/scan.h"
-#include "tests/host/oracle.h"
-
-#define CPUS    3u
-#define REGIONS 4u
-#define ALL     1000000u
-#define HERE    (LARGE_PAGES + 7) /* a page of region 1 */
-#define TWIN    (3 * LARGE_PAGES + 9)
-
-static struct space s, other;
-
-/* ---- policies of our own: the plain one, and two that get in the way ---- */
-
-static bool refuse;             /* no page is quiet enough */
-static struct scan_cursor jump; /* where the next slice begins, if domid is set */
-
-static bool test_next(struct scan_cursor *at, const struct scan_pass *last)
-{
-	(void)last;
-	if (jump.domid)
-		*at = jump;
-	jump.domid = 0;
-	return true;
-}
-
-static void test_written(struct frame *f)
-{
-	(void)f;
-}
-
-static bool test_quiet(struct frame *f)
-{
-	(void)f;
-	return !refuse;
-}
-
-static const struct scan_policy test_policy = {
-    .name = "test", .next = test_next, .written = test_written, .quiet = test_quiet};
-static const struct scan_policy second_policy = {
-    .name = "second", .next = test_next, .written = test_written, .quiet = test_quiet};
-const struct scan_policy *const scan_policies[] = {&test_policy, &second_policy, NULL};
-
-/* ---- set up ---- */
-
-static int setup_format(const struct pte_format *format)
-{
-	host_start(&(struct host_config){.frames = 8192, .cpus = CPUS, .format = format});
-	host_seed(UINT64_C(0x9e3779b97f4a7c15));
-	hash_weaken(~0u);
-	refuse = false;
-	jump.domid = 0;
-	memset(&s, 0, sizeof(s));
-	memset(&other, 0, sizeof(other));
-	make_space(&s, 1, REGIONS * LARGE_PAGES);
-	return 0;
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	return setup_format(&toy_format);
-}
-
-static int setup_no_dirty(void **state)
-{
-	(void)state;
-	return setup_format(&toy_format_no_dirty);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	guest_leave_all();
-	host_stop();
-	return 0;
-}
-
-/* A content that no other page has. */
-static void put_unique(unsigned cpu, uint64_t gfn)
-{
-	assert_int_equal(guest_write(cpu, &s, PAGE(gfn), BIT(40) | gfn), VERDICT_RESUME);
-}
-
-/* Pages 0, 8, 16, ... of each region. */
-static void fill(void)
-{
-	for (uint64_t g = 0; g < REGIONS * LARGE_PAGES; g += 8)
-		put_unique(0, g);
-	put_unique(0, HERE);
-	put_unique(0, TWIN);
-}
-
-static uint64_t *over(uint64_t gfn)
-{
-	return p2m_find_over(&s, GFN(gfn));
-}
-
-static enum quiet_mark mark(uint64_t gfn)
-{
-	return quiet_mark_of(*over(gfn));
-}
-
-/* What one pass comes to. */
-static struct pass {
-	uint64_t scanned, passed, read, used;
-} one_pass(void)
-{
-	struct mm_stats a = mm_stats(), b;
-	struct pass p = {.used = scan_slice(ALL)};
-
-	b = mm_stats();
-	assert_int_equal(b.full_scans, a.full_scans + 1);
-	p.scanned = b.pages_scanned - a.pages_scanned;
-	p.passed = b.pages_passed - a.pages_passed;
-	p.read = b.pages_fingerprinted - a.pages_fingerprinted;
-	audit_passes();
-	return p;
-}
-
-static void calm_down(void)
-{
-	scan_settle();
-	one_pass();
-	assert_int_equal(one_pass().scanned, 0);
-}
+#include "tests/unit/quiet_test.h"
 
 /* ---- passing over ---- */
 
@@ -197,17 +71,6 @@ static void nothing_is_passed_fast(void **state)
 	assert_int_equal(balloon_out(&s, g, LARGE_PAGES, 0), LARGE_PAGES);
 	calm_down();
 	assert_int_equal(one_pass().used, 2);
-}
-
-/* A CPU without accessed and dirty flags tells nothing: every page is looked at, always. */
-static void not_without_flags(void **state)
-{
-	(void)state;
-	fill();
-	for (unsigned i = 0; i < 6; i++)
-		assert_int_equal(one_pass().passed, 0);
-	assert_int_equal(mark(HERE), QUIET_NOT);
-	assert_true(one_pass().scanned > REGIONS * LARGE_PAGES / 8);
 }
 
 /* Slices of any length come to the same, and none does more than it may. */
@@ -578,12 +441,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(passes_over),
+	    cmocka_unit_test_setup_teardown(passes_over, setup_protect, teardown),
 	    T(only_where_written),
+	    cmocka_unit_test_setup_teardown(only_where_written, setup_protect, teardown),
 	    T(reading_keeps_it_awake),
 	    T(nothing_is_passed_fast),
-	    cmocka_unit_test_setup_teardown(not_without_flags, setup_no_dirty, teardown),
 	    T(in_slices),
+	    cmocka_unit_test_setup_teardown(in_slices, setup_protect, teardown),
 	    T(large_leaf),
+	    cmocka_unit_test_setup_teardown(large_leaf, setup_protect, teardown),
 	    T(reasons_to_look),
 	    T(policy_says_no),
 	    T(dice_say_no),

@@ -26,9 +26,10 @@
 
 static struct space guest[7]; /* by domain id */
 
-static int setup_format(const struct pte_format *format)
+static int setup_format(const struct pte_format *format, bool log)
 {
-	host_start(&(struct host_config){.frames = 8192, .cpus = CPUS, .format = format});
+	host_start(
+	    &(struct host_config){.frames = 8192, .cpus = CPUS, .format = format, .log = log});
 	host_seed(UINT64_C(0x9e3779b97f4a7c15));
 	hash_weaken(~0u);
 	memset(guest, 0, sizeof(guest));
@@ -38,13 +39,19 @@ static int setup_format(const struct pte_format *format)
 static int setup(void **state)
 {
 	(void)state;
-	return setup_format(&toy_format);
+	return setup_format(&toy_format, false);
 }
 
-static int setup_no_dirty(void **state)
+static int setup_protect(void **state)
 {
 	(void)state;
-	return setup_format(&toy_format_no_dirty);
+	return setup_format(&toy_format_no_dirty, false);
+}
+
+static int setup_log(void **state)
+{
+	(void)state;
+	return setup_format(&toy_format, true);
 }
 
 static int teardown(void **state)
@@ -118,6 +125,7 @@ static void hint_follows_the_page(void **state)
 	scan_slice(ALL);
 	assert_int_equal(index_stats().hints, 1);
 	poke(1, 3, 5, 6);
+	guest_leave_all(); /* a log is seen when its CPU has come out */
 	scan_slice(ALL);
 	assert_int_equal(index_stats().hints, 0);
 	assert_int_equal(index_stats().stale_dropped, 1);
@@ -349,10 +357,9 @@ static void large_leaf_written_again(void **state)
 	poke(1, 7, 0, 1);
 	flushes = mm_stats().flushes;
 	scan_slice(LARGE_PAGES);
-	assert_int_equal(mm_stats().flushes, flushes + (mm.format->dirty_mask ? 1 : 0));
+	assert_int_equal(mm_stats().flushes, flushes + 1);
 	poke(1, 7, 0, 2); /* the CPU was in guest mode all the time */
-	if (mm.format->dirty_mask)
-		assert_true(*p2m_find(&guest[1], GFN(7)).entry & mm.format->dirty_mask);
+	assert_true(*p2m_find(&guest[1], GFN(7)).entry & mm.format->dirty_mask);
 }
 
 /* The same in slices that stop in the middle of a leaf, with writes between them. */
@@ -433,30 +440,6 @@ static void settle_ends(void **state)
 	assert_in_range(mm_stats().full_scans, 2, SCAN_SETTLE_PASSES);
 }
 
-/*
- * Without dirty bits nothing tells that a hint was written, and written back, between two reads.
- * A twin that was compared with it in between became a hint as well: they meet all the same.
- */
-static void twins_that_missed_each_other(void **state)
-{
-	(void)state;
-	make_guest(1, 1, 32);
-	make_guest(2, 1, 32);
-	poke(1, 3, 0, 77);
-	scan_settle();
-	assert_int_equal(index_stats().hints, 1);
-	poke(2, 5, 0, 77);
-	scan_slice(ALL);
-	assert_int_equal(scan_slice(LARGE_PAGES), LARGE_PAGES); /* reads the page of guest 1 */
-	poke(1, 3, 0, 78);
-	scan_slice(ALL); /* reads that of guest 2, and compares the two */
-	poke(1, 3, 0, 77);
-	assert_int_equal(mm_stats().pages_saved, 0);
-	assert_int_equal(index_stats().hints, 2);
-	oracle_check_settled();
-	assert_int_equal(mm_stats().pages_saved, 1);
-}
-
 static void policies(void **state)
 {
 	(void)state;
@@ -467,33 +450,33 @@ static void policies(void **state)
 	assert_false(scan_set_policy(""));
 }
 
-#define BOTH(f)                                                                                    \
+/* clang-format off */
+#define ALL_SOURCES(f)                                                                             \
 	cmocka_unit_test_setup_teardown(f, setup, teardown),                                       \
-	{                                                                                          \
-#f " without dirty bits", f, setup_no_dirty, teardown, NULL                        \
-	}
+	{#f " by write protection", f, setup_protect, teardown, NULL},                             \
+	{#f " by a log", f, setup_log, teardown, NULL}
+/* clang-format on */
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(quiet_interval, setup, teardown),
-	    cmocka_unit_test_setup_teardown(hint_follows_the_page, setup, teardown),
-	    cmocka_unit_test_setup_teardown(changed_after_the_read, setup, teardown),
-	    cmocka_unit_test_setup_teardown(harvested_elsewhere, setup, teardown),
-	    BOTH(hypervisor_writes),
-	    BOTH(untouched),
-	    BOTH(equals_the_oracle),
-	    BOTH(one_page_a_time),
-	    BOTH(bounded),
-	    BOTH(weak_hash),
-	    BOTH(large_leaves),
-	    BOTH(large_leaf_written_again),
-	    BOTH(large_leaves_in_slices),
-	    BOTH(death_under_the_cursor),
-	    BOTH(one_at_a_time),
-	    BOTH(no_guests),
-	    BOTH(settle_ends),
-	    cmocka_unit_test_setup_teardown(twins_that_missed_each_other, setup_no_dirty, teardown),
+	    ALL_SOURCES(quiet_interval),
+	    ALL_SOURCES(hint_follows_the_page),
+	    ALL_SOURCES(changed_after_the_read),
+	    ALL_SOURCES(harvested_elsewhere),
+	    ALL_SOURCES(hypervisor_writes),
+	    ALL_SOURCES(untouched),
+	    ALL_SOURCES(equals_the_oracle),
+	    ALL_SOURCES(one_page_a_time),
+	    ALL_SOURCES(bounded),
+	    ALL_SOURCES(weak_hash),
+	    ALL_SOURCES(large_leaves),
+	    ALL_SOURCES(large_leaf_written_again),
+	    ALL_SOURCES(large_leaves_in_slices),
+	    ALL_SOURCES(death_under_the_cursor),
+	    ALL_SOURCES(one_at_a_time),
+	    ALL_SOURCES(no_guests),
+	    ALL_SOURCES(settle_ends),
 	    cmocka_unit_test_setup_teardown(policies, setup, teardown),
 	};
 

@@ -105,6 +105,7 @@ static void test_needs(void **state)
 	assert_true(vmx_exit_needs(9) & NEED_IDT);
 	assert_true(vmx_exit_needs(48) & NEED_IDT);
 	assert_true(vmx_exit_needs(49) & NEED_IDT);
+	assert_true(vmx_exit_needs(62) & NEED_IDT);
 }
 
 /* Bit 31 of the reason: the entry failed, whatever the basic reason. */
@@ -179,6 +180,28 @@ static void test_nmi_unblocking(void **state)
 	decode((struct vmx_raw_exit){
 	    .reason = 48, .qualification = BIT(12) | 0x182, .idt_info = 0x80000030});
 	assert_false(after.nmi_unblocked);
+}
+
+/* The log is full: the access has not been made, and is made again; so is an event that was being
+ * delivered. The entries are filled from the last one down (28.2.6). */
+static void test_log(void **state)
+{
+	(void)state;
+	decode((struct vmx_raw_exit){.reason = 62, .length = 3, .idt_info = 0x80000030});
+	assert_int_equal(x.kind, EXIT_HANDLED);
+	assert_int_equal(x.length, 0);
+	assert_true(after.any && !after.reads_cr8);
+	assert_int_equal(after.again_info, 0x80000030);
+	assert_false(after.nmi_unblocked);
+	decode((struct vmx_raw_exit){.reason = 62, .qualification = BIT(12)});
+	assert_true(after.nmi_unblocked && !after.again_info);
+	decode(
+	    (struct vmx_raw_exit){.reason = 62, .qualification = BIT(12), .idt_info = 0x80000030});
+	assert_false(after.nmi_unblocked);
+	assert_int_equal(vmx_log_first(511), 512);
+	assert_int_equal(vmx_log_first(510), 511);
+	assert_int_equal(vmx_log_first(0), 1);
+	assert_int_equal(vmx_log_first(0xffff), 0);
 }
 
 /* EPT violation: bits 2..0 the access; anything but bits 8:7 = 11 is a walk by the CPU. */
@@ -316,6 +339,7 @@ int main(void)
 	    cmocka_unit_test(test_int1),
 	    cmocka_unit_test(test_alignment_and_machine_check),
 	    cmocka_unit_test(test_nmi_unblocking),
+	    cmocka_unit_test(test_log),
 	    cmocka_unit_test(test_ept_violation),
 	    cmocka_unit_test(test_ept_misconfiguration),
 	    cmocka_unit_test(test_again),

@@ -165,6 +165,19 @@ static uint64_t svm_vcpu_cr4(struct hvm_vcpu *v)
 	return v->svm->vmcb->cr4;
 }
 
+/* Nested page tables have accessed and dirty flags on every CPU; there is no log (APM vol.
+ * 2, 15.25). */
+static unsigned svm_dirty_sources(void)
+{
+	return BIT(DIRTY_FLAGS) | BIT(DIRTY_PROTECT);
+}
+
+static const struct pte_format *svm_dirty_use(enum dirty_source source)
+{
+	(void)source;
+	return &npt_format;
+}
+
 static void svm_describe(void (*line)(const char *text))
 {
 	static const struct {
@@ -200,8 +213,9 @@ static void svm_describe(void (*line)(const char *text))
 
 const struct hvm_ops svm_ops = {
     .name = "AMD-V",
-    .format = &npt_format,
     .probe = svm_probe,
+    .dirty_sources = svm_dirty_sources,
+    .dirty_use = svm_dirty_use,
     .cpu_on = svm_cpu_on,
     .cpu_off = svm_run_cpu_off,
     .vcpu_init = svm_vcpu_init,

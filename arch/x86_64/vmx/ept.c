@@ -105,4 +105,4 @@ static uint64_t ept_root_ad(mfn_t root)
 
 const struct pte_format ept_format = EPT_FORMAT("EPT with accessed and dirty flags", EPT_ACCESSED,
                                                 EPT_DIRTY, EPT_KNOWN, EPT_CALM, ept_root_ad);
-const struct pte_format ept_format_no_ad = EPT_FORMAT("EPT", 0, 0, 0, 0, ept_root);
+const struct pte_format ept_format_no_ad = EPT_FORMAT("EPT", 0, 0, EPT_KNOWN, EPT_CALM, ept_root);

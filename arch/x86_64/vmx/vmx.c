@@ -21,6 +21,7 @@ struct vmx_cpu vmx_cpus[MAX_CPUS];
 struct vmx_caps vmx_caps;
 struct vmx_controls vmx_controls;
 struct pte_format vmx_format;
+bool vmx_log;
 uint64_t vmx_msr_bitmap;
 
 static void read_caps(struct vmx_caps *c)
@@ -47,9 +48,25 @@ static const char *vmx_probe(void)
 	if (why)
 		return why;
 	read_caps(&vmx_caps);
-	why = vmx_controls_choose(&vmx_caps, &vmx_controls);
-	vmx_format = vmx_controls.ept_ad ? ept_format : ept_format_no_ad;
-	return why;
+	return vmx_controls_choose(&vmx_caps, &vmx_controls);
+}
+
+static unsigned vmx_dirty_sources(void)
+{
+	unsigned flags = vmx_controls.ept_ad ? BIT(DIRTY_FLAGS) : 0;
+
+	return flags | BIT(DIRTY_PROTECT) | (vmx_controls.pml ? BIT(DIRTY_LOG) : 0);
+}
+
+/*
+ * With accessed and dirty flags on, the CPU's walks of guest page tables count as writes (28.2.4):
+ * where nobody wants the flags they stay off.
+ */
+static const struct pte_format *vmx_dirty_use(enum dirty_source source)
+{
+	vmx_log = source == DIRTY_LOG;
+	vmx_format = source == DIRTY_PROTECT ? ept_format_no_ad : ept_format;
+	return &vmx_format;
 }
 
 /* The firmware may leave the register open: then it is ours to set and to lock (23.7). */
@@ -101,7 +118,8 @@ static bool same_as_first(void)
 		return false;
 	return c.pin == vmx_controls.pin && c.proc == vmx_controls.proc &&
 	       c.proc2 == vmx_controls.proc2 && c.exit == vmx_controls.exit &&
-	       c.entry == vmx_controls.entry && c.ept_ad == vmx_controls.ept_ad;
+	       c.entry == vmx_controls.entry && c.ept_ad == vmx_controls.ept_ad &&
+	       c.pml == vmx_controls.pml;
 }
 
 static const char *vmx_cpu_on(void)
@@ -172,8 +190,9 @@ static void vmx_describe(void (*line)(const char *text))
 	const uint64_t *word = &vmx_caps.basic;
 	char text[120];
 
-	text_format(text, sizeof(text), "VT-x: EPT, unrestricted guest%s%s%s",
+	text_format(text, sizeof(text), "VT-x: EPT, unrestricted guest%s%s%s%s",
 	            vmx_controls.ept_ad ? ", EPT accessed and dirty flags" : "",
+	            vmx_controls.pml ? ", page-modification logging" : "",
 	            vmx_controls.vpid ? ", VPID" : "",
 	            vmx_caps.ept_vpid & EPT_CAP_1G ? ", 1 GiB EPT pages" : "");
 	line(text);
@@ -191,8 +210,9 @@ static void vmx_describe(void (*line)(const char *text))
 
 const struct hvm_ops vmx_ops = {
     .name = "VT-x",
-    .format = &vmx_format,
     .probe = vmx_probe,
+    .dirty_sources = vmx_dirty_sources,
+    .dirty_use = vmx_dirty_use,
     .cpu_on = vmx_cpu_on,
     .cpu_off = vmx_cpu_off,
     .vcpu_init = vmx_vcpu_init,

@@ -275,6 +275,7 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEGS };
 struct vmx_controls {
 	uint32_t pin, proc, proc2, exit, entry;
 	bool ept_ad;           /* EPT has accessed and dirty flags */
+	bool pml;              /* there is page-modification logging; on if vmx_log */
 	bool preemption_timer; /* there is one; vmx_run.c says when it is on */
 	bool pause_loop;       /* PAUSE exits only in tight loops, else each PAUSE exits */
 	bool vpid;             /* translations are tagged; else every entry and exit flushes */
@@ -309,6 +310,16 @@ extern const unsigned vmx_nr_control_bits;
 /* What VMX may be used at all, from CPUID.1:ECX.VMX and IA32_FEATURE_CONTROL. NULL or a sentence.
  */
 const char *vmx_feature_refusal(bool cpuid_vmx, uint64_t feature_control);
+
+/* ---- the modification log (28.2.6): 512 addresses, filled from the last one down ---- */
+
+#define PML_ENTRIES 512u
+
+/* The first entry that is filled, by the PML index: the next to be filled. PML_ENTRIES: none is. */
+static inline unsigned vmx_log_first(uint64_t index)
+{
+	return index < PML_ENTRIES ? (unsigned)index + 1 : 0;
+}
 
 /* ---- vmx_check*.c ---- */
 

@@ -80,7 +80,7 @@ const struct vmx_control_bit vmx_control_bits[] = {
 	C2(VMCS_SHADOW, WISH_OFF, "VMCS shadowing", "no nesting"),
 	C2(ENCLS_EXIT, WISH_IF_THERE, "ENCLS exiting", "SGX is hidden: undefined"),
 	C2(RDSEED_EXIT, WISH_OFF, "RDSEED exiting", "allowed"),
-	C2(PML, WISH_OFF, "page-modification logging", "dirty flags are harvested instead"),
+	C2(PML, WISH_OFF, "page-modification logging", "on where it is the dirty source: see choose_ept"),
 	C2(EPT_VE, WISH_OFF, "EPT-violation #VE", "EPT violations are ours"),
 	C2(CONCEAL_PT, WISH_OFF, "conceal VMX from PT", "PT is off"),
 	C2(XSAVES, WISH_IF_THERE, "XSAVES", "offered to guests, with XSS zero"),
@@ -236,6 +236,8 @@ static const char *choose_ept(const struct vmx_caps *caps, struct vmx_controls *
 	if (!(e & EPT_CAP_INVEPT) || !(e & (EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL)))
 		return MISSING("INVEPT instruction");
 	c->ept_ad = e & EPT_CAP_AD;
+	/* It logs what a dirty flag is set for, so it needs them (26.2.1.1). */
+	c->pml = c->ept_ad && (word_caps(caps, WORD_PROC2) >> 32) & PROC2_PML;
 	c->invept_single = e & EPT_CAP_INVEPT_SINGLE;
 	c->invvpid_single = e & EPT_CAP_INVVPID_SINGLE;
 	if (!(e & EPT_CAP_INVVPID) || !(e & (EPT_CAP_INVVPID_SINGLE | EPT_CAP_INVVPID_ALL)))

@@ -74,7 +74,7 @@ const struct vmx_reason vmx_reasons[VMX_NR_REASONS] = {
 	R(VMFUNC, "VMFUNC", UNDEFINED, LEN),
 	R(ENCLS, "ENCLS", UNDEFINED, LEN),
 	R(RDSEED, "RDSEED", UNKNOWN, LEN),
-	R(PML_FULL, "modification log full", UNKNOWN, NEED_IDT | LEN),
+	R(PML_FULL, "modification log full", HANDLED, QUAL | NEED_IDT),
 	R(XSAVES, "XSAVES", UNKNOWN, LEN),
 	R(XRSTORS, "XRSTORS", UNKNOWN, LEN),
 	R(PCONFIG, "PCONFIG", UNDEFINED, LEN),
@@ -266,6 +266,11 @@ void vmx_exit_decode(const struct vmx_raw_exit *raw, const struct guest_regs *re
 		break;
 	case EXIT_TASK_SWITCH: /* the length is of use for the event only */
 		x->length = 0;
+		break;
+	case EXIT_HANDLED: /* the log is empty again; the access has not been made (27.2.1, 27.2.3)
+	                    */
+		after->nmi_unblocked =
+		    (raw->qualification & BIT(12)) && !(raw->idt_info & INTR_VALID);
 		break;
 	case EXIT_BAD_STATE:
 		x->text = "";

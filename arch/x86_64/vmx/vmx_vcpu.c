@@ -54,6 +54,25 @@ static uint64_t make_block(struct hvm_vcpu *v)
 	return mfn_to_addr(m);
 }
 
+/* The log, if there is to be one. False: no frame for it. */
+static bool make_log(struct hvm_vcpu *v)
+{
+	mfn_t m;
+
+	if (!vmx_log)
+		return true;
+	m = frame_alloc(0, FRAME_HYPERVISOR, v->domid);
+	if (mfn_valid(m))
+		v->vmx->log = env_frame(m);
+	return mfn_valid(m);
+}
+
+static void free_log(struct hvm_vcpu *v)
+{
+	if (v->vmx->log)
+		frame_free(mfn_of_addr(virt_to_phys(v->vmx->log)), 0);
+}
+
 static void write_controls(const struct vmx_vcpu *k)
 {
 	vmwrite(PIN_CONTROLS, vmx_controls.pin);
@@ -62,7 +81,11 @@ static void write_controls(const struct vmx_vcpu *k)
 		vmwrite(GUEST_PREEMPTION_TIMER,
 		        machine_tsc_hz() / 1000 >> VMX_MISC_TIMER_SHIFT(vmx_caps.misc));
 	vmwrite(PROC_CONTROLS, k->proc);
-	vmwrite(PROC2_CONTROLS, vmx_controls.proc2);
+	vmwrite(PROC2_CONTROLS, vmx_controls.proc2 | (k->log ? PROC2_PML : 0));
+	if (k->log) {
+		vmwrite(PML_ADDR, virt_to_phys(k->log));
+		vmwrite(GUEST_PML_INDEX, PML_ENTRIES - 1);
+	}
 	vmwrite(EXIT_CONTROLS, vmx_controls.exit);
 	vmwrite(ENTRY_CONTROLS, vmx_controls.entry);
 	vmwrite(EXCEPTION_BITMAP, INTERCEPTED);
@@ -165,7 +188,8 @@ bool vmx_vcpu_init(struct hvm_vcpu *v, struct space *s, domid_t d, unsigned vcpu
 	vmcs = make_block(v);
 	if (!vmcs)
 		return false;
-	if (!xstate_alloc(v)) {
+	if (!make_log(v) || !xstate_alloc(v)) {
+		free_log(v);
 		frame_free(mfn_of_addr(vmcs), 1);
 		v->vmx = NULL;
 		return false;
@@ -195,6 +219,7 @@ void vmx_vcpu_free(struct hvm_vcpu *v)
 	for (unsigned c = 0; c < machine_cpus(); c++)
 		ASSERT(vmx_cpus[c].current != v);
 	xstate_free(v);
+	free_log(v);
 	frame_free(mfn_of_addr(v->vmx->vmcs), 1);
 	v->vmx = NULL;
 }

@@ -23,6 +23,7 @@ struct vmx_vcpu {
 	uint64_t host_rsp;         /* HOST_RSP as in the VMCS */
 	uint64_t rip, rflags, rsp; /* as in the VMCS */
 	uint64_t eptp;
+	const uint64_t *log; /* the modification log, PML_ENTRIES; NULL: there is none */
 
 	/* An event to deliver at the next entry; INTR_VALID in info, or none. */
 	uint32_t event_info, event_error, event_length;
@@ -49,6 +50,7 @@ static inline struct vmx_cpu *vmx_this_cpu(void)
 extern struct vmx_caps vmx_caps;
 extern struct vmx_controls vmx_controls;
 extern struct pte_format vmx_format;
+extern bool vmx_log;            /* page-modification logging is the dirty source */
 extern uint64_t vmx_msr_bitmap; /* its address */
 
 /* entry.S: true if the VMX instruction itself failed. */
