@@ -190,7 +190,8 @@ static void replay_slice(void)
 	cost = spent_in_slice() + COST_SLICE;
 	run.spent += cost;
 	run.slices++;
-	integrate(run.now_ns + instructions_ns(cost));
+	if (counter_read(&mm.count.merges) != run.at.merges)
+		integrate(run.now_ns + instructions_ns(cost));
 	pass_look(run.now_ns + instructions_ns(cost), false);
 	run.at = cost_now();
 	run.next_ns +=

@@ -8,6 +8,7 @@ from quire_tools.fairness import both_cpus, fair
 from quire_tools.hostile_guests import Ends, beside_fuzzers
 from quire_tools.linux_guests import life, shares_as_the_oracle, shell_answers
 from quire_tools.machine import BUILD, TOP
+from quire_tools.trace_check import trace_holds
 
 # Where a guest or a script sleeps for a time that must be enough: QEMU's clock counts instructions
 # then, or a busy host would be blamed on us. (Bochs' always does.)
@@ -144,6 +145,9 @@ CASES = LINUX + FUZZ + [
     Case("storm by a log", "storm.cfg", machines=BOCHS, cpu={"bochs": "corei7_skylake_x"}, heard=["told by: pml"],
          script=["info", *END]),
     Case("tlb by a log", "tlb.cfg", machines=BOCHS, cpu={"bochs": "tigerlake"}),
+
+    Case("a trace says what each page holds", "oracle.cfg", options={**COUNTED, "trace": True}, script=["trace on 50", "sleep 1500"],
+         check=trace_holds),
 
     Case("one guest dumped while others run", "core.cfg", options=COUNTED, script=["sleep 1500"], check=one_of_several),
 

@@ -76,7 +76,7 @@ def gnuplot(folder, name, script, size="900,480"):
     if not shutil.which("gnuplot"):
         raise ExperimentError("gnuplot is not installed: `tools/with-deps true` installs it, or use --no-plots")
     out = folder / name
-    head = f"set terminal svg size {size} dynamic enhanced font 'sans,13' background 'white'\nset output '{out}'\nset datafile separator ','\nset grid\n"
+    head = f"set terminal svg size {size} dynamic enhanced font 'sans,13' background 'white'\nset output '{out}'\nset datafile separator ','\nset grid\nset autoscale xfix\n"
     done = subprocess.run(["gnuplot"], input=head + script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode or not out.exists():
         raise ExperimentError(f"gnuplot could not draw {name}: {done.stdout.strip()}")

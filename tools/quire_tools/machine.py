@@ -149,7 +149,7 @@ class Machine:
             # One instruction is 2^count nanoseconds of machine time; True is 2^0.
             arguments += ["-icount", f"shift={0 if o.count is True else o.count},sleep=off"]
         if getattr(o, "trace", None):
-            arguments += ["-chardev", f"file,id=trace,path={o.trace}", "-device", "isa-debugcon,iobase=0xe9,chardev=trace"]
+            arguments += ["-chardev", f"file,id=trace,path={self.trace_path()}", "-device", "isa-debugcon,iobase=0xe9,chardev=trace"]
         if o.uefi:
             variables = self.folder / "vars.fd"
             shutil.copy(OVMF_VARS, variables)
@@ -201,6 +201,12 @@ class Machine:
 
     # ---- while it runs
 
+    def trace_path(self):
+        """Where what leaves by port 0xe9 is now: on Bochs its standard output. options.trace True: in the run's folder."""
+        if self.options.machine == "bochs":
+            return self.folder / "emulator.log"
+        return self.folder / "trace.raw" if self.options.trace is True else self.options.trace
+
     def alive(self):
         return self.process.poll() is None
 
@@ -250,8 +256,8 @@ class Machine:
             os.killpg(self.process.pid, signal.SIGKILL)
         if self.process:
             self.process.wait()
-        if self.process and self.options.machine == "bochs" and getattr(self.options, "trace", None):
-            shutil.copy(self.folder / "emulator.log", self.options.trace)  # its port 0xe9 is its standard output
+        if self.process and self.options.machine == "bochs" and isinstance(getattr(self.options, "trace", None), (str, Path)):
+            shutil.copy(self.trace_path(), self.options.trace)
         if self.fd is not None:
             os.close(self.fd)
             self.fd = None
