@@ -69,6 +69,8 @@ def run_once(case, machine_name):
         if session:
             judge(case, machine_name, session.heard, trouble)
             keep_log(case, machine_name, session.heard)
+            if machine.shaker:
+                notes.append(f"stopped and continued {machine.shaker.times} times")
             if trouble:
                 notes += ["last lines of the console:"] + ["  " + line for line in session.heard.lines[-25:]]
         machine.stop()

@@ -3,6 +3,7 @@
 
 The settings were measured; the traps behind each are in docs/machines.md.
 """
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -17,7 +18,7 @@ import time
 import tty
 from pathlib import Path
 
-from .qmp import QmpError, qmp
+from .qmp import QmpError, Shaker, qmp
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = TOP / "build"
@@ -96,6 +97,7 @@ class Machine:
         self.options = options
         self.process = None
         self.fd = None
+        self.shaker = None
         base = BUILD / "run"
         base.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{options.machine}-", dir=base))
@@ -141,6 +143,8 @@ class Machine:
                      "-machine", "mem-merge=off",  # not a matter for the KSM of the machine that QEMU runs on
                      "-smp", str(o.smp), "-rtc", "base=2026-01-01T00:00:00,clock=vm", "-serial", "stdio",
                      "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off"]
+        if getattr(o, "shake", False):
+            arguments += ["-qmp", f"unix:{self.folder}/shake,server=on,wait=off"]
         if o.kvm:
             arguments += ["-accel", "kvm", "-cpu", o.cpu or "host"]
         else:
@@ -174,6 +178,9 @@ class Machine:
         theirs.close()
         self.fd = ours.detach()
         self.nonblocking()
+        if getattr(self.options, "shake", False):
+            self.shaker = Shaker(self.folder / "shake")
+            self.shaker.start()
 
     def start_bochs(self):
         need("bochs", "bochs")
@@ -217,9 +224,10 @@ class Machine:
         map, which leaves the hypervisor's own image out.
         """
         if self.options.machine == "qemu":
-            self.qmp("stop")
-            self.qmp("pmemsave", val=0, size=self.options.memory << 20, filename=str(path))
-            self.qmp("cont")
+            with self.shaker.held if self.shaker else contextlib.nullcontext():
+                self.qmp("stop")
+                self.qmp("pmemsave", val=0, size=self.options.memory << 20, filename=str(path))
+                self.qmp("cont")
         elif frames is None:
             raise MachineError("on Bochs a dump needs the list of frames that are wanted")
         else:
