@@ -173,8 +173,8 @@ bool monitor_dump_core(struct run *r)
 			r->at[2] = core.first;
 			core_domain(d);
 		} else {
-			log_tag("core held");
 			log_print("All of it stands still; a key lets it go on.\n");
+			log_tag("core held");
 		}
 		return false;
 	case CORE_MAP:

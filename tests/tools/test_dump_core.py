@@ -4,6 +4,7 @@
 a file that is cut off, foreign or of another version is refused with a sentence."""
 import contextlib
 import io
+import json
 import re
 import struct
 import subprocess
@@ -15,7 +16,8 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tools"))
 from quire_tools import core_elf, core_file            # noqa: E402
 from quire_tools.core_file import Core, CoreError      # noqa: E402
-from quire_tools.core_take import Held                 # noqa: E402
+from quire_tools.console import Transcript             # noqa: E402
+from quire_tools.core_take import Held, is_held, told  # noqa: E402
 from quire_tools.fill_pattern import mix64, page as filled    # noqa: E402
 from quire_tools.oracle import ONES, PAGE, ZERO        # noqa: E402
 
@@ -48,9 +50,18 @@ def made(folder):
 def reads_back(folder):
     with made(folder) as core:
         assert [core.read(1, gfn) for gfn in range(10)] == [A, B, A, ZERO, ZERO, ONES, None, None, None, MEMORY[9]]
+        assert core.path.stat().st_mode & 0o777 == 0o600
         assert core.read(2, 0) == A and core.read(2, 0x100000) == B and core.read(2, 3) is None
         assert core.domains[1]["vcpus"] == [dict(rip=255, rsp=4096, rax=7, cr3=0x5000, cs=8, gs_base=0x123), {}]
         assert core.total["zero"] == 2 and core.guest("b")["domain"] == 2 and core.pages == 5
+
+
+def of_nothing(folder):
+    """A range without memory is a file without pages."""
+    path = Path(folder) / "empty.core"
+    core_file.write(path, Held(TAGS[:2], OBJECTS[:2]).description(), [], io.BytesIO())
+    with Core(path) as core:
+        assert core.pages == 0 and core.read(1, 0) is None and core.truth().saved == 0
 
 
 def counts(folder):
@@ -149,7 +160,25 @@ def knows_fill(_):
     assert struct.unpack_from("<2Q", filled(1, 0, 0)) == (mix64(2 ** 32), mix64(2 ** 32) ^ 0x9e3779b97f4a7c15)
 
 
-CASES = [reads_back, counts, as_elf, as_the_headers, refuses, knows_fill]
+def of_the_last(_):
+    """Of all that the console said only what belongs to the last `dump-core`."""
+    heard = Transcript()
+    first = ["@quire core version=1 time_ns=5 domains=1", '{"old":1}', "@quire core-domain domain=9", "@quire core held"]
+    last = ["@quire core version=1 time_ns=77 domains=1", *(json.dumps(o) for o in OBJECTS[:2]),
+            "@quire core-domain " + " ".join(f"{k}={v}" for k, v in TAGS[1][1].items()), "@quire map domain=1 0+2=5:private"]
+    for line in first:
+        heard.hear(line)
+    assert is_held(heard)
+    for line in ["(d1 a) @quire core held", "@quire core end held_ns=3", '{"domain":4}', *last]:
+        heard.hear(line)
+    assert not is_held(heard)
+    heard.hear("@quire core held")
+    held = told(heard)
+    assert is_held(heard) and held.tag["time_ns"] == "77" and held.total == OBJECTS[0] and [d["name"] for d in held.domains] == ["a"]
+    assert [(run.gfn, run.count, run.mfn) for run in held.runs] == [(0, 2, 5)]
+
+
+CASES = [of_the_last, reads_back, of_nothing, counts, as_elf, as_the_headers, refuses, knows_fill]
 
 
 def main():

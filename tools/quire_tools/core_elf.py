@@ -10,7 +10,7 @@ page tables, from which drgn translates all other addresses.
 import re
 import struct
 
-from .core_file import CoreError
+from .core_file import CoreError, private
 from .oracle import PAGE, pages_of
 
 EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -172,7 +172,7 @@ def write(path, core, word):
     pages_at = layout.add(b"", PAGE)
     sections.append((b".xen_pages", SHT_PROGBITS, pages_at, len(image.gfns) * PAGE, PAGE))
 
-    with open(path, "wb") as out:
+    with open(path, "wb", opener=private) as out:
         out.write(EHDR.pack(IDENT, ET_CORE, EM_X86_64, 1, 0, EHDR.size, table_at, 0, EHDR.size, PHDR.size, loads + 1,
                             SHDR.size, len(sections) + 1, 1))
         out.write(PHDR.pack(PT_NOTE, 0, notes_at, 0, 0, len(cpu_notes), len(cpu_notes), 4))

@@ -8,6 +8,7 @@
 """
 import json
 import mmap
+import os
 import struct
 
 from .oracle import FRAMES, ONES, PAGE, ZERO, Run, pages_of, truth
@@ -24,6 +25,11 @@ class CoreError(Exception):
     """A file that is no core file, or not a whole one; the text says why."""
 
 
+def private(path, flags):
+    """As confidential as the guests: for its owner alone."""
+    return os.open(path, flags, 0o600)
+
+
 def write(path, description, runs, memory):
     """memory: an open binary file with each machine frame at its place; returns the number of pages stored."""
     frames = sorted({mfn for run in runs if run.kind in FRAMES for _, mfn in pages_of(run)})
@@ -32,8 +38,9 @@ def write(path, description, runs, memory):
     table = b"".join(RUN.pack(r.gfn, r.count, number[r.mfn] if r.kind in FRAMES else NO_PAGE, r.domain, KINDS.index(r.kind),
                               PINNED * r.pinned + GUEST_TABLE * r.guest_table) for r in runs)
     start = -(-(HEAD.size + len(text) + len(table)) // PAGE) * PAGE
-    with open(path, "wb") as out:
+    with open(path, "wb", opener=private) as out:
         out.write(HEAD.pack(MAGIC, VERSION, len(text), len(runs), len(frames), start) + text + table)
+        out.truncate(start)
         out.seek(start)
         for mfn in frames:
             memory.seek(mfn * PAGE)

@@ -7,6 +7,7 @@ from . import core_file
 from .oracle import FRAMES, pages_of, runs_of
 
 PLACES = ("memory_pages", "low_pages", "high_first", "high_pages")
+RELEASE = b" "  # any key does
 REGISTERS = ("core-vcpu", "core-control")
 
 
@@ -41,33 +42,46 @@ def registers(tags, domain, vcpus):
     return out
 
 
+def told(heard):
+    """What the last `dump-core` has told."""
+    line = next(line for word, pairs, line in reversed(heard.tags) if word == "core" and "version" in pairs)
+    tag = max(i for i, t in enumerate(heard.tags) if t[2] == line)
+    first = max(i for i, text in enumerate(heard.lines) if text == line)
+    return Held(heard.tags[tag:], [json.loads(text) for text in heard.lines[first:] if text.startswith("{")])
+
+
+def fetch(machine, held, path):
+    """The memory of what is held, into a core file."""
+    memory = machine.folder / "memory.dump"
+    try:
+        machine.dump(memory, [mfn for run in held.runs if run.kind in FRAMES for _, mfn in pages_of(run)])
+        with open(memory, "rb") as f:
+            return core_file.write(path, held.description(), held.runs, f)
+    finally:
+        memory.unlink(missing_ok=True)
+
+
 def take(session, path, name="all", first=None, count=None):
     """Write a core file; returns (Held, status), Held None if the monitor refused."""
     # Bochs' debugger reads through the page tables of the CPU, which must not be a guest's: nobody may run.
     whole = session.machine.options.machine == "bochs" and name != "all"
-    words = ["dump-core", "all" if whole else name] + ([str(first), str(count)] if first is not None else [])
-    tags, line = len(session.heard.tags), " ".join(words)
-    seen, lines = session.enter(line)
-    session.until(lambda: is_held(session) or session.heard.dones > seen, "the guests to be held")
+    line = " ".join(["dump-core", "all" if whole else name] + ([str(first), str(count)] if first is not None else []))
+    seen, _ = session.enter(line)
+    session.until(lambda: is_held(session.heard) or session.heard.dones > seen, "the guests to be held")
     if session.heard.dones > seen:
         return None, session.ended(line, seen)
-    objects = [json.loads(text) for text in session.heard.lines[lines:] if text.startswith("{")]
-    held = Held(session.heard.tags[tags:], objects)
+    held = told(session.heard)
     if whole:
         held.only(name)
-    memory = session.machine.folder / "memory.dump"
     try:
-        session.machine.dump(memory, [mfn for run in held.runs if run.kind in FRAMES for _, mfn in pages_of(run)])
-        with open(memory, "rb") as f:
-            core_file.write(path, held.description(), held.runs, f)
+        fetch(session.machine, held, path)
     finally:
-        memory.unlink(missing_ok=True)
-        os.write(session.machine.fd, b" ")
+        os.write(session.machine.fd, RELEASE)
         status = session.ended(line, seen)
     held.held_ns = int(session.heard.tag("core")["held_ns"])
     return held, status
 
 
-def is_held(session):
+def is_held(heard):
     """`@quire core held` has nothing behind it; the lines before and after have."""
-    return session.heard.tag("core") == {}
+    return heard.tag("core") == {}
