@@ -46,7 +46,7 @@ def lost():
 def sample(at, has, could, oracle=True):
     def parts(n):
         return {"zero": n, "ones": 0, "self": n * 2, "inter": 0}
-    return {"variant": "v", "at_s": at, "user_space": 4, "monitor": parts(has), "counters": {"frames_free": 256},
+    return {"variant": "v", "at_s": at, "user_space": 4, "monitor": parts(has), "counters": {"frames_free": 256, "full_scans": 7},
             "oracle": {**parts(could), "pages": 512} if oracle else None}
 
 
@@ -57,7 +57,7 @@ def for_good():
     assert reached(SAMPLES, "zero", 90) == "4.0" and reached(SAMPLES, "all", 50) == "3.0"
     assert reached(SAMPLES, "zero", 99) == "not" and reached(SAMPLES, "inter", 50) == "not"
     text = over_time(SAMPLES)
-    assert "| 3.0 | 4 | 0.2 / 0.4 | 0.5 / 0.8 | 0.0 / 0.0 | 0.7 / 1.2 | 60.0 % | 2.0 | 1.0 |" in text, text
+    assert "| 3.0 | 4 | 0.2 / 0.4 | 0.5 / 0.8 | 0.0 / 0.0 | 0.7 / 1.2 | 60.0 % | 2.0 | 1.0 | 7 |" in text, text
     assert len(text.splitlines()) == 6
 
 

@@ -33,8 +33,8 @@ def over_time(samples):
         mine, truth = s["monitor"], s["oracle"]
         has, could = sum(mine.values()), sum(truth[k] for k in mine)
         rows.append([f"{s['at_s']:.1f}", s["user_space"], *(f"{mib(mine[p])} / {mib(truth[p])}" for p in PARTS),
-                     f"{mib(has)} / {mib(could)}", f"{100 * has / could:.1f} %" if could else "-", mib(truth["pages"]), mib(s["counters"]["frames_free"])])
-    return table(["seconds", "in user space", *PARTS, "all", "of all", "pages of guests", "free"], rows)
+                     f"{mib(has)} / {mib(could)}", f"{100 * has / could:.1f} %" if could else "-", mib(truth["pages"]), mib(s["counters"]["frames_free"]), s["counters"]["full_scans"]])
+    return table(["seconds", "in user space", *PARTS, "all", "of all", "pages of guests", "free", "whole passes"], rows)
 
 
 def reached(samples, part, percent):
