@@ -18,7 +18,7 @@
 #include "kernel/string.h"
 
 #define BYTES_PER_SECOND UINT64_C(8192)
-#define BURST_BYTES      UINT64_C(65536)
+#define BURST_BYTES      CONSOLE_BURST
 #define RESUME_BYTES     UINT64_C(4096) /* once lines were dropped, until so many may be shown */
 #define LINE_OVERHEAD    48u            /* what a line costs beside its text: prefix, line end */
 
@@ -39,6 +39,17 @@ static void budget_refill(struct domain *d)
 	d->log_budget = min_u64(BURST_BYTES, d->log_budget + bytes);
 }
 
+uint64_t console_used(struct domain *d)
+{
+	uint64_t used;
+
+	spin_lock(&d->console_lock);
+	budget_refill(d);
+	used = BURST_BYTES - d->log_budget;
+	spin_unlock(&d->console_lock);
+	return used;
+}
+
 static void line_end(struct domain *d)
 {
 	uint64_t cost = d->line_len + LINE_OVERHEAD;
@@ -47,6 +58,7 @@ static void line_end(struct domain *d)
 	budget_refill(d);
 	if (cost > d->log_budget || (d->log_dropped && d->log_budget < RESUME_BYTES)) {
 		d->log_dropped += d->line_len + 1;
+		d->log_dropped_all += d->line_len + 1;
 	} else {
 		d->log_budget -= cost;
 		if (d->log_dropped)

@@ -450,13 +450,32 @@ static bool domain_destroy_slice(struct domain *d)
 	return true;
 }
 
+static void domain_reap_slice(struct domain *d)
+{
+	domid_t id = d->id;
+	unsigned slices = ++d->reap_slices;
+	uint64_t begin = machine_ns(), longest = d->reap_longest_ns, took;
+	char name[DOMAIN_NAME_LEN];
+	bool gone;
+
+	memcpy(name, d->name, sizeof(name));
+	gone = domain_destroy_slice(d);
+	took = machine_ns() - begin;
+	longest = max_u64(longest, took);
+	if (gone)
+		log_info("domain %u (%s) is gone: %u slices, the longest of %lu us", id, name,
+		         slices, longest / 1000);
+	else
+		d->reap_longest_ns = longest;
+}
+
 bool domain_reap(void)
 {
 	ASSERT(machine_cpu() == 0);
 	for (unsigned i = 0; i < MAX_DOMAINS; i++) {
 		if (!domains[i] || !domains[i]->dying)
 			continue;
-		(void)domain_destroy_slice(domains[i]);
+		domain_reap_slice(domains[i]);
 		vcpu_wake_memory_waiters();
 		return true;
 	}

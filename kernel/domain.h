@@ -160,6 +160,8 @@ struct domain {
 	enum shutdown_code shutdown;
 	char crash_reason[120];
 	uint64_t created_ns;
+	unsigned reap_slices; /* of its destruction so far, and the longest */
+	uint64_t reap_longest_ns;
 
 	/* shared_info: a service frame */
 	mfn_t shared_info_frame;
@@ -192,7 +194,8 @@ struct domain {
 	char line[CONSOLE_LINE];
 	unsigned line_len, line_at;     /* its length, and where the next byte goes */
 	unsigned escape, escape_number; /* inside an escape sequence */
-	uint64_t log_budget, log_budget_ns, log_dropped;
+	uint64_t log_budget, log_budget_ns;
+	uint64_t log_dropped, log_dropped_all; /* bytes: since it was said, and ever */
 };
 
 /* ---- domain.c ----
@@ -349,6 +352,9 @@ const char *loader_build(struct domain *d, const void *kernel, uint64_t kernel_b
 /* ---- console.c: what guests print ---- */
 /* Bytes that the guest wrote, already copied; at most a few KiB a call. */
 void console_write(struct domain *d, const char *bytes, size_t n);
+/* Of CONSOLE_BURST bytes that it may print at once, so many are not there again yet. */
+#define CONSOLE_BURST UINT64_C(65536)
+uint64_t console_used(struct domain *d);
 void console_flush(struct domain *d); /* the guest is at its end: show its unfinished line */
 /* The unfinished line as it would be shown, with its prefix; returns where the cursor is. */
 size_t console_partial(struct domain *d, char *text, size_t bytes);

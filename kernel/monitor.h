@@ -117,6 +117,9 @@ bool monitor_poweroff(struct run *r);
 /* monitor_exits.c */
 bool monitor_exits(struct run *r);
 
+/* monitor_quota.c */
+bool monitor_quota(struct run *r);
+
 /* monitor_top.c */
 bool monitor_top(struct run *r);
 

@@ -16,6 +16,8 @@ const struct verb monitor_verbs[] = {
      "vcpu-list fill", monitor_vcpu_list, 0, 1, false},
     {"exits", "DOMAIN [--json]", "why a domain left guest mode, and how often",
      "exits fill", monitor_exits, 1, 1, false},
+    {"quota", "[DOMAIN] [--json]", "what a domain uses of what it may: ports, watches, grants, tables, log",
+     "quota", monitor_quota, 0, 1, false},
     {"top", "[SAMPLES] [--json]", "who uses the CPUs; a line a domain, once a second, until a key",
      "top 5", monitor_top, 0, 1, true},
     {"sharing", "[--json]", "pages shared, by kind and by domain; scan and merge counters",

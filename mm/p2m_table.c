@@ -73,16 +73,20 @@ mfn_t p2m_table_alloc(struct space *s, bool promised)
 	return table;
 }
 
-void p2m_pool_drain(struct space *s)
+bool p2m_pool_drain(struct space *s, uint64_t budget)
 {
 	while (mfn_valid(s->table_pool)) {
 		mfn_t table = s->table_pool;
+
+		if (!budget--)
+			return false;
 
 		s->table_pool = MFN(frame_at(table)->link);
 		fund_release(table, 0);
 		s->table_pool_pages--;
 		s->stats.table_frames--;
 	}
+	return true;
 }
 
 enum mm_status p2m_pool_fill(struct space *s)
@@ -96,7 +100,7 @@ enum mm_status p2m_pool_fill(struct space *s)
 		mfn_t table = fund_alloc(0, FRAME_TABLE, s->domid);
 
 		if (!mfn_valid(table)) {
-			p2m_pool_drain(s);
+			ASSERT(p2m_pool_drain(s, UINT64_MAX));
 			return MM_NOMEM;
 		}
 		p2m_table_release(s, table, false);
@@ -130,19 +134,17 @@ static uint64_t *table_find_deepest(struct space *s, mfn_t *found)
 
 bool p2m_tables_free(struct space *s, uint64_t budget)
 {
-	while (budget--) {
+	for (; budget && mfn_valid(s->root); budget--) {
 		mfn_t table;
 		uint64_t *in = table_find_deepest(s, &table);
 
-		if (!in) {
-			p2m_table_release(s, s->root, false);
+		if (in) {
+			p2m_entry_exchange(in, 0);
+		} else {
 			s->root = MFN_NONE;
 			s->end = 0;
-			p2m_pool_drain(s);
-			return true;
 		}
-		p2m_entry_exchange(in, 0);
 		p2m_table_release(s, table, false);
 	}
-	return false;
+	return !mfn_valid(s->root) && p2m_pool_drain(s, budget);
 }

@@ -11,8 +11,8 @@ bool p2m_table_promised(const struct space *s, gfn_t gfn, unsigned level);
 /* Take all table frames and the root. MM_NOMEM: none is taken. */
 enum mm_status p2m_pool_fill(struct space *s) must_check;
 
-/* Free every table frame in the pool. */
-void p2m_pool_drain(struct space *s);
+/* Up to `budget` of the pool's frames go back; whether all did. */
+bool p2m_pool_drain(struct space *s, uint64_t budget) must_check;
 
 /* Take down at most `budget` tables of a space without leaves; true when root and pool are gone. */
 bool p2m_tables_free(struct space *s, uint64_t budget) must_check;

@@ -171,7 +171,7 @@ bool space_destroy_step(struct space *s, uint64_t budget)
 		return false;
 
 	p2m_lock(s);
-	gone = !mfn_valid(s->root) || p2m_tables_free(s, budget);
+	gone = p2m_tables_free(s, budget);
 	p2m_unlock(s);
 	return gone && space_unlist(s);
 }

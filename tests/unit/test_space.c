@@ -103,6 +103,40 @@ static void destroy_in_slices(void **state)
 	frame_free(service, 0);
 }
 
+/*
+ * Whatever a space consists of, no slice does more than it was told: pages, tables in use, and
+ * tables in a pool that was funded for far more memory than there is.
+ */
+static void destroy_slices_are_small(void **state)
+{
+	const struct space_config c = {.domid = 2,
+	                               .share_group = 7,
+	                               .memory_pages = 800,
+	                               .max_pages = 800 + 700 * LARGE_PAGES};
+	const uint64_t budget = 32;
+	uint64_t before = host_free_frames(), free, most = 0;
+	unsigned slices = 0;
+	struct space s;
+	bool gone;
+
+	(void)state;
+	assert_int_equal(space_create(&s, &c), MM_OK);
+	for (unsigned i = 0; i < 800; i++)
+		guest_puts(&s, PAGE(i), i);
+	guest_leave_all();
+	do {
+		free = host_free_frames();
+		gone = space_destroy_step(&s, budget);
+		if (host_free_frames() - free > most)
+			most = host_free_frames() - free;
+		slices++;
+		audit_passes();
+	} while (!gone);
+	assert_true(most <= 2 * budget); /* the last leaves and the first tables in one */
+	assert_true(slices >= (800 + 700) / (2 * budget));
+	assert_int_equal(host_free_frames(), before);
+}
+
 /* A dying space has no memory to offer any more. */
 static void dying_space_gives_nothing(void **state)
 {
@@ -386,6 +420,7 @@ int main(void)
 	    T(bad_configs),
 	    T(create_fails_at_every_step),
 	    T(destroy_in_slices),
+	    T(destroy_slices_are_small),
 	    T(dying_space_gives_nothing),
 	    T(space_without_root),
 	    T(scan_lock_keeps_spaces),
