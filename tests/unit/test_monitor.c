@@ -415,23 +415,11 @@ static void why_it_left_guest_mode(void **state)
 	assert_heard("\"cpuid\":12,\"hlt\":0,");
 	type("exits nobody\r");
 	assert_heard("status=1");
-}
-
-static void what_of_what_it_may(void **state)
-{
-	(void)state;
-	domains[1].log_dropped_all = 77;
 	type("quota\r");
-	assert_heard("domains: ");
-	assert_heard("/255\n");
-	assert_heard("What");
 	assert_heard(" 10/99 ");
-	assert_heard(" 18/99         77\n");
 	type("quota web --json\r");
 	assert_heard("\"domains_most\":255}");
 	assert_heard("\"name\":\"web\",\"what\":10,\"what_most\":99,");
-	type("quota nobody\r");
-	assert_heard("status=1");
 }
 
 static void settling_takes_turns(void **state)
@@ -599,7 +587,6 @@ int main(void)
 	    cmocka_unit_test_setup(the_audit, fresh),
 	    cmocka_unit_test_setup(tables_as_json, fresh),
 	    cmocka_unit_test_setup(why_it_left_guest_mode, fresh),
-	    cmocka_unit_test_setup(what_of_what_it_may, fresh),
 	    cmocka_unit_test_setup(settling_takes_turns, fresh),
 	    cmocka_unit_test_setup(scan_policies_and_knobs, fresh),
 	    cmocka_unit_test_setup(top_until_a_key, fresh),
