@@ -253,7 +253,7 @@ const char *tracer_start(uint64_t ms)
 	if (st != MM_OK) {
 		rings_free();
 		return st == MM_NOMEM ? "not enough free memory for a bit a page"
-		                      : "this CPU has no dirty flags to trace by";
+		                      : "no guest can run here";
 	}
 	tracer.period_ns = ms * 1000000;
 	tracer.next_ns = machine_ns();

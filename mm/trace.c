@@ -236,7 +236,7 @@ static bool trace_make_all(void)
 
 static enum mm_status trace_start_locked(const struct trace_sink *sink)
 {
-	if (trace_on() || !mm.format || mm.dirty == DIRTY_PROTECT)
+	if (trace_on() || !mm.format)
 		return MM_INVAL;
 	trace.sink = *sink;
 	trace.id = env_random();

@@ -20,7 +20,7 @@ struct trace_sink {
 
 /*
  * Begin: every page of every domain counts as written, so that the trace begins with all
- * that there is. MM_INVAL: it is on already, or the tables have no dirty flags. MM_NOMEM: no
+ * that there is. MM_INVAL: it is on already, or there is no page-table format. MM_NOMEM: no
  * memory for one bit a page of each domain.
  */
 enum mm_status trace_start(const struct trace_sink *sink) must_check;

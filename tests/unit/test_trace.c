@@ -52,16 +52,35 @@ static bool sink_room(void)
 
 static const struct trace_sink sink = {sink_put, sink_room};
 
-static int setup(void **state)
+static int setup_with(struct host_config c)
 {
-	(void)state;
-	host_start(&(struct host_config){.frames = 4096, .cpus = CPUS});
+	c.frames = 4096;
+	c.cpus = CPUS;
+	host_start(&c);
 	memset(guest, 0, sizeof(guest));
 	memset(there, 0, sizeof(there));
 	memset(told, 0, sizeof(told));
 	memset(events, 0, sizeof(events));
 	room = true;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return setup_with((struct host_config){0});
+}
+
+static int setup_log(void **state)
+{
+	(void)state;
+	return setup_with((struct host_config){.log = true});
+}
+
+static int setup_protect(void **state)
+{
+	(void)state;
+	return setup_with((struct host_config){.format = &toy_format_no_dirty});
 }
 
 static int teardown(void **state)
@@ -392,26 +411,14 @@ static void test_no_memory(void **state)
 	assert_int_equal(trace_start(&sink), MM_OK);
 }
 
-static int setup_no_dirty(void **state)
-{
-	int done = setup(state);
-
-	host_stop();
-	host_start(
-	    &(struct host_config){.frames = 4096, .cpus = CPUS, .format = &toy_format_no_dirty});
-	return done;
-}
-
-static void test_needs_dirty_flags(void **state)
-{
-	(void)state;
-	assert_int_equal(trace_start(&sink), MM_INVAL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_every_content_is_told, setup, teardown),
+	    {"test_every_content_is_told, log",     test_every_content_is_told, setup_log,     teardown,
+	                                                   NULL	                                                                                    },
+	    {"test_every_content_is_told, protect", test_every_content_is_told, setup_protect,
+	                                                   teardown,	                                                                           NULL},
 	    cmocka_unit_test_setup_teardown(test_begins_with_all, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_faults_are_told, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_large_page_goes, setup, teardown),
@@ -420,7 +427,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_key_is_of_this_trace, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_off_costs_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_needs_dirty_flags, setup_no_dirty, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

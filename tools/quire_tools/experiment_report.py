@@ -76,7 +76,7 @@ def gnuplot(folder, name, script, size="900,480"):
     if not shutil.which("gnuplot"):
         raise ExperimentError("gnuplot is not installed: `tools/with-deps true` installs it, or use --no-plots")
     out = folder / name
-    head = f"set terminal svg size {size} dynamic enhanced font 'sans,13' background 'white'\nset output '{out}'\nset datafile separator ','\nset grid\nset autoscale xfix\n"
+    head = f"set terminal svg size {size} dynamic enhanced font 'sans,13' background 'white'\nset output '{out}'\nset termoption noenhanced\nset datafile separator ','\nset grid\nset autoscale xfix\n"
     done = subprocess.run(["gnuplot"], input=head + script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode or not out.exists():
         raise ExperimentError(f"gnuplot could not draw {name}: {done.stdout.strip()}")
@@ -104,11 +104,11 @@ def lines_plot(folder, name, title, runs, attribute, x, y, labels, oracle=False,
 
 
 def bars_plot(folder, name, title, runs, figures, label, log=False):
-    rows = "".join(f'"{r.choice.name}, {r.cpu:g} %",' + ",".join(f"{r.figures[f]:.10g}" for f, _ in figures) + "\n" for r in runs)
+    rows = "".join(f'"{r.choice.name}, {r.cpu:g} %",' + ",".join(f"{max(r.figures[f], 0.01):.10g}" for f, _ in figures) + "\n" for r in runs)
     parts = [f"$b using {i + 2}:xtic(1) title {quoted(text)} lc rgb '{COLOURS[i]}'" for i, (_, text) in enumerate(figures)]
-    extra = "set logscale y\nset format y '%.0f'\n" if log else "set yrange [0:*]\n"
+    extra = "set logscale y\nset format y '%g'\n" if log else "set yrange [0:*]\n"
     gnuplot(folder, name, f"set title {quoted(title)}\nset ylabel {quoted(label)}\nset style data histograms\nset style fill solid 0.8\nset xtics rotate by -35\n"
-            f"{extra}$b << EOD\n{rows}EOD\nplot {', '.join(parts)}\n")
+            f"{extra}$b << EOD\n{rows}EOD\nplot {', '.join(parts)}\n", "1000,620")
 
 
 def plots(folder, experiment, runs):
@@ -123,4 +123,4 @@ def plots(folder, experiment, runs):
     if first:
         bars_plot(folder, "cost.svg", f"Cost: {experiment.name}", first, [("instructions_per_page_merged", "instructions a page merged"),
                   ("instructions_per_page_second", "instructions a page and second saved")], "instructions", log=True)
-        bars_plot(folder, "wait.svg", f"From equal to shared: {experiment.name}", first, [("wait_median_ticks", "median"), ("wait_p99_ticks", "99th percentile")], "ticks")
+        bars_plot(folder, "wait.svg", f"From equal to shared: {experiment.name}", first, [("wait_median_ticks", "median"), ("wait_p99_ticks", "99th percentile")], "ticks", log=True)
