@@ -261,7 +261,7 @@ BENCH_FLAGS := $(filter-out -mcmodel=kernel,$(HV_CFLAGS))
 BENCH_CORE := $(patsubst %.c,$(B)/bench/%.o,$(wildcard mm/*.c mm/policy/*.c) kernel/mm_page.c \
 	arch/x86_64/vmx/ept.c arch/x86_64/svm/npt.c)
 BENCH_HOST := $(addprefix $(B)/bench/tests/,host/oracle.o bench/world.o bench/writer.o bench/sets.o)
-BENCHES := $(addprefix $(B)/bench/bench-,hash quire ksm fingerprint breaks growth)
+BENCHES := $(addprefix $(B)/bench/bench-,hash quire ksm fingerprint breaks growth scan)
 
 $(B)/bench/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
@@ -278,6 +278,7 @@ $(B)/bench/bench-ksm: $(B)/bench/tests/bench/ksm.o $(B)/bench/tests/bench/sets.o
 $(B)/bench/bench-fingerprint: $(B)/bench/tests/bench/fingerprint.o $(B)/bench/tests/bench/world.o $(BENCH_CORE)
 $(B)/bench/bench-breaks: $(B)/bench/tests/bench/breaks.o $(BENCH_HOST) $(BENCH_CORE)
 $(B)/bench/bench-growth: $(B)/bench/tests/bench/growth.o $(BENCH_HOST) $(BENCH_CORE)
+$(B)/bench/bench-scan: $(B)/bench/tests/bench/scan.o $(BENCH_HOST) $(BENCH_CORE)
 $(BENCHES) $(B)/bench/replay:
 	@echo "  LINK    $@"
 	$(Q)$(CC) -no-pie $(BENCH_LINK) -o $@ $^
@@ -287,6 +288,8 @@ $(B)/bench/replay: BENCH_LINK := -Wl,--wrap=p2m_share -Wl,--wrap=p2m_switch
 replay: $(B)/bench/replay
 bench-hash: $(B)/bench/bench-hash
 	$< $(B)/bench/bench-hash.jsonl
+bench-scan: $(B)/bench/bench-scan
+	$< $(B)/bench/bench-scan.jsonl
 bench-ksm: $(BENCHES)
 	@test -f $(B)/images/manifest.json || $(MAKE) --no-print-directory images
 	tools/bench-ksm
@@ -298,7 +301,7 @@ $(B)/bench/count.so: tests/bench/count_plugin.c
 	$(Q)$(CC) $(COMMON) -O2 -shared -fPIC -o $@ $<
 
 # ---- the rest is in tools/: each prints KTAP ------------------------------
-.PHONY: boot-svm boot-vtx lint test bench bench-machine bench-linux bench-hash bench-ksm
+.PHONY: boot-svm boot-vtx lint test bench bench-machine bench-linux bench-hash bench-scan bench-ksm
 # The second compiler must build it too; a boot test starts what it built.
 .PHONY: clang
 clang:
@@ -335,7 +338,7 @@ lint: $(B)/quire.elf
 	tools/lint $(B)/quire.elf
 test: all
 	tools/test-all
-bench: bench-machine bench-linux bench-hash bench-ksm
+bench: bench-machine bench-linux bench-hash bench-scan bench-ksm
 bench-machine: all
 	tools/bench-machine
 bench-linux: all linux $(B)/bench/count.so
@@ -362,7 +365,7 @@ help:
 	@echo 'make model-long   the model test with fresh seeds, for MODEL_SECONDS=$(MODEL_SECONDS) seconds'
 	@echo 'make mutants      the core broken in some hundred ways; each must fail a test (ONLY=NAME, FILES=mm/merge.c)'
 	@echo 'make coverage     lines and branches of mm/ that the native tests reach, and which they do not'
-	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-linux, bench-hash'
+	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-linux, bench-hash, bench-scan'
 	@echo 'make replay       the program that replays a trace of guests with any scan policy (docs/trace.md; tools/experiment)'
 	@echo 'make bench-ksm    the memory core and Linux KSM on the same memory, RUNS=5 times; needs root for KSM'
 	@echo 'make format       clang-format over the sources'
