@@ -8,6 +8,8 @@ import json
 import re
 
 WORK = re.compile(r"^# neighbour window=(\d+) work=([\d,]+)")
+GONE = re.compile(r"^\(quire\) domain \d+ \((\S+)\) is gone: (\d+) slices, the longest of (\d+) us")
+SLICE_US = 20_000  # of the machine's time, on an emulator that makes some ten million instructions a second
 LATEST = re.compile(r"^# neighbour latest_us=(\d+)")
 WINDOW_NS = 250_000_000
 LEAST = 0.95
@@ -67,6 +69,7 @@ class Beside:
         for name in ("neighbour", "idle", "fuzz"):
             self.do(f"destroy {name}")
         before = self.frames()
+        self.create("large", "idle", 24, 1, "exits=1000", superpages=1)
         for n in (1, 2):
             self.create(f"neighbour-{n}", "neighbour", 8, 1, self.neighbour, share_group="g")
         quiet = self.beside_idle()
@@ -77,6 +80,7 @@ class Beside:
         if before != after:
             self.trouble.append(f"frames are missing: {before} before, {after} after")
         self.compare(quiet, loud)
+        self.slices()
         self.notes.append(f"{self.made} operations of {len(self.ended)} guests, which ended so: {self.ends()}; "
                           "exits: " + ", ".join(f"{kind} {n}" for kind, n in self.exits.items() if n))
         if self.made < self.calls:
@@ -85,6 +89,8 @@ class Beside:
 
     def beside_idle(self):
         self.create("idle", "idle", 8, 2, "exits=1000")
+        self.do("destroy large")
+        self.gone("large")
         self.session.command("sleep 700")
         begin = self.now()
         self.session.command("sleep 2000")
@@ -149,6 +155,18 @@ class Beside:
 
     # ---- the verdict
 
+    def slices(self):
+        """Nobody waits long while a domain is taken down: a large one, or one that dies in the midst of a call."""
+        gone = [(found.group(1), int(found.group(2)), int(found.group(3)))
+                for found in map(GONE.match, self.session.heard.lines) if found]
+        name, count, longest = max(gone, key=lambda one: one[2], default=("", 0, 0))
+        large = max((count for name, count, _ in gone if name == "large"), default=0)
+        self.notes.append(f"{len(gone)} domains were destroyed, the large one in {large} slices; the longest slice took {longest} us ({name})")
+        if large < 10:
+            self.trouble.append(f"a domain of 24 MiB was destroyed in {large} slices")
+        if longest > SLICE_US:
+            self.trouble.append(f"a slice of the end of {name} took {longest} us")
+
     def compare(self, quiet, loud):
         for n in (1, 2):
             guest = next((g for g in self.session.heard.guests.values() if g.name == f"neighbour-{n}"), None)
@@ -181,7 +199,7 @@ class Ends(dict):
     """Fuzzers may come to any end; neighbours may not."""
 
     def __contains__(self, name):
-        return name.startswith(("fuzz", "mortal", "idle", "neighbour")) and not name.startswith("neighbour-")
+        return name.startswith(("fuzz", "mortal", "idle", "large", "neighbour")) and not name.startswith("neighbour-")
 
     def pop(self, name):
         return "any"
