@@ -261,7 +261,7 @@ BENCH_FLAGS := $(filter-out -mcmodel=kernel,$(HV_CFLAGS))
 BENCH_CORE := $(patsubst %.c,$(B)/bench/%.o,$(wildcard mm/*.c mm/policy/*.c) kernel/mm_page.c \
 	arch/x86_64/vmx/ept.c arch/x86_64/svm/npt.c)
 BENCH_HOST := $(addprefix $(B)/bench/tests/,host/oracle.o bench/world.o bench/writer.o bench/sets.o)
-BENCHES := $(addprefix $(B)/bench/bench-,hash quire ksm fingerprint breaks growth scan)
+BENCHES := $(addprefix $(B)/bench/bench-,hash quire ksm policies fingerprint breaks growth scan)
 
 $(B)/bench/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
@@ -275,6 +275,7 @@ $(B)/bench/bench-hash: $(addprefix $(B)/bench/,tests/bench/hash.o mm/hash.o mm/i
 $(B)/bench/bench-quire: $(B)/bench/tests/bench/quire.o $(BENCH_HOST) $(BENCH_CORE)
 $(B)/bench/bench-quire: BENCH_LINK := -Wl,--wrap=merge_commit
 $(B)/bench/bench-ksm: $(B)/bench/tests/bench/ksm.o $(B)/bench/tests/bench/sets.o
+$(B)/bench/bench-policies: $(B)/bench/tests/bench/policies.o $(BENCH_HOST) $(BENCH_CORE)
 $(B)/bench/bench-fingerprint: $(B)/bench/tests/bench/fingerprint.o $(B)/bench/tests/bench/world.o $(BENCH_CORE)
 $(B)/bench/bench-breaks: $(B)/bench/tests/bench/breaks.o $(BENCH_HOST) $(BENCH_CORE)
 $(B)/bench/bench-growth: $(B)/bench/tests/bench/growth.o $(BENCH_HOST) $(BENCH_CORE)
@@ -299,6 +300,11 @@ $(B)/bench/count.so: tests/bench/count_plugin.c
 	@mkdir -p $(@D)
 	@echo "  CC      $@"
 	$(Q)$(CC) $(COMMON) -O2 -shared -fPIC -o $@ $<
+
+# The policy `ksm` against Linux's ksmd, pass by pass: on the made sets, and on images of Linux guests if there are any.
+validate-ksm: $(B)/bench/bench-ksm $(B)/bench/bench-policies
+	@test -f $(B)/images/manifest.json || tools/guest-images made
+	tools/validate-ksm
 
 # ---- the rest is in tools/: each prints KTAP ------------------------------
 .PHONY: boot-svm boot-vtx lint test bench bench-machine bench-linux bench-hash bench-scan bench-ksm

@@ -265,12 +265,28 @@ static bool scan_before(const struct scan_cursor *a, const struct scan_cursor *b
 	return a->domid != b->domid ? a->domid < b->domid : a->gfn.n < b->gfn.n;
 }
 
+/* A pass of a policy that only picks is as many picks as there are pages: what is left of it. */
+static uint64_t scan_picks_left(const struct scan_slice *w)
+{
+	uint64_t pages = 0, done = scan.pass.looked + w->looked;
+
+	for (domid_t d = 1; d < MM_MAX_SPACES; d++) {
+		struct space *s = space_find(d);
+
+		if (s)
+			pages += s->memory_pages;
+	}
+	return pages - min_u64(pages, done);
+}
+
 /* Ask the policy for pages; in order, so that neighbours are read together, and each once. */
 static unsigned scan_pick(const struct scan_slice *w, struct scan_cursor *pick)
 {
 	unsigned n = 0, i, asked = 0, most = (unsigned)min_u64(SCAN_CHUNK, w->budget);
 	struct scan_cursor c;
 
+	if (w->policy->picks_only)
+		most = (unsigned)min_u64(most, scan_picks_left(w));
 	for (; asked < most && w->policy->pick(&c); asked++) {
 		for (i = n; i && scan_before(&c, &pick[i - 1]); i--)
 			pick[i] = pick[i - 1];
@@ -393,20 +409,6 @@ static bool scan_round(struct scan_slice *w)
 	return !scan_space(&scan.cursor);
 }
 
-/* A pass of a policy that only picks: as many picks as there are pages. */
-static bool scan_picked_all(const struct scan_slice *w)
-{
-	uint64_t pages = 0;
-
-	for (domid_t d = 1; d < MM_MAX_SPACES; d++) {
-		struct space *s = space_find(d);
-
-		if (s)
-			pages += s->memory_pages;
-	}
-	return scan.pass.looked + w->looked >= pages;
-}
-
 /*
  * Look at up to `pages` pages, picked ones first and then from the cursor on, to the end of the
  * pass at most; returns how much of that was used up.
@@ -428,7 +430,7 @@ static uint64_t scan_run(const struct scan_policy *policy, uint64_t pages)
 		scan.pass_began = began;
 	if (policy->pick)
 		scan_picks(w);
-	end = policy->picks_only ? scan_picked_all(w) : scan_round(w);
+	end = policy->picks_only ? !scan_picks_left(w) : scan_round(w);
 	w->merged += merge_commit();
 	mm.blind = false;
 	scan_account(w, began, before.hints_inserted);

@@ -29,7 +29,7 @@
  *	  and is then written starts anew, at age 0
  *	- pages that hold a guest's page tables and pinned ones are not met
  */
-#include "mm/policy/policy.h"
+#include "mm/policy/batch.h"
 
 static _Atomic uint64_t pages_to_scan, sleep_millisecs, smart_scan, use_zero_pages;
 static _Atomic uint64_t advisor, advisor_max_cpu, advisor_target_scan_time;
@@ -61,30 +61,21 @@ struct ksm_state {
 
 /* Guarded by the scan lock. */
 static struct {
+	struct batch batch;
 	uint8_t pass;                         /* from 1 on */
-	uint64_t left;                        /* pages until it sleeps */
-	uint64_t slept_us;                    /* since when */
 	uint64_t began_us, change, scan_time; /* the advisor's */
 	bool advised;
 } ksm;
 
 static void ksm_start(void)
 {
+	ksm.batch = (struct batch){0};
 	ksm.pass = 1;
-	ksm.left = 0;
-	ksm.slept_us = 0;
 	ksm.began_us = ksm.change = ksm.scan_time = 0;
 	ksm.advised = false;
 }
 
 /* ---- when ---- */
-
-static void ksm_sleep(void)
-{
-	ksm.left = 0;
-	if (!scan_clock(&ksm.slept_us))
-		ksm.slept_us = 0;
-}
 
 static bool ksm_next(struct scan_cursor *at, const struct scan_pass *last)
 {
@@ -95,36 +86,17 @@ static bool ksm_next(struct scan_cursor *at, const struct scan_pass *last)
 	if (scan_knob(&advisor) && !ksm.advised)
 		atomic_store(&pages_to_scan, scan_knob(&advisor_min_pages_to_scan));
 	ksm.advised = scan_knob(&advisor);
-	if (!scan_clock(&now)) {
-		ksm.left = UINT64_MAX;
-		return true;
-	}
-	if (!ksm.began_us)
+	if (scan_clock(&now) && !ksm.began_us)
 		ksm.began_us = now;
-	if (ksm.left == UINT64_MAX) /* the clock has come only now */
-		ksm.left = 0;
-	if (!ksm.left) {
-		if (ksm.slept_us && now - ksm.slept_us < scan_knob(&sleep_millisecs) * 1000)
-			return false;
-		ksm.left = scan_knob(&pages_to_scan);
-	}
-	return true;
+	return batch_begin(&ksm.batch, scan_knob(&pages_to_scan), scan_knob(&sleep_millisecs));
 }
 
 /* ---- which pages ---- */
 
-static uint8_t ksm_tag(const struct frame *f)
-{
-	uint32_t h =
-	    (frame_owner(f) * UINT32_C(0x9e3779b1)) ^ (frame_slot(f) * UINT32_C(0x85ebca6b));
-
-	return (uint8_t)(h >> 24 | 1); /* never that of a new record */
-}
-
 static struct ksm_state *ksm_state(const struct scan_look *p)
 {
 	struct ksm_state *st = p->state;
-	uint8_t tag = ksm_tag(p->frame);
+	uint8_t tag = page_tag(p->frame);
 
 	if (st->tag != tag)
 		*st = (struct ksm_state){.tag = tag};
@@ -158,35 +130,31 @@ static bool ksm_skip(struct ksm_state *st)
 	return true;
 }
 
-/* A page more has been scanned; sleep when that was the last one of this batch. */
-static enum scan_want ksm_scanned(enum scan_want want)
-{
-	if (ksm.left != UINT64_MAX && --ksm.left == 0)
-		ksm_sleep();
-	return want;
-}
-
 static enum scan_want ksm_look(const struct scan_look *p)
 {
 	struct ksm_state *st;
 
-	if (!ksm.left)
+	if (!ksm.batch.left)
 		return SCAN_STOP;
-	if (p->merged)
-		return p->constant && scan_knob(&use_zero_pages) ? SCAN_SKIP
-		                                                 : ksm_scanned(SCAN_READ);
+	if (p->merged) {
+		if (p->constant && scan_knob(&use_zero_pages))
+			return SCAN_SKIP;
+		batch_page(&ksm.batch);
+		return SCAN_READ;
+	}
 	st = ksm_state(p);
 	if (ksm_skip(st))
 		return SCAN_SKIP;
 	st->pass = ksm.pass;
-	return ksm_scanned(SCAN_GATE);
+	batch_page(&ksm.batch);
+	return SCAN_GATE;
 }
 
 static bool ksm_counts(const struct frame *f, const void *state)
 {
 	const struct ksm_state *st = state;
 
-	return st->tag == ksm_tag(f) && st->pass == ksm.pass;
+	return st->tag == page_tag(f) && st->pass == ksm.pass;
 }
 
 /* ---- the end of a pass ---- */
@@ -236,7 +204,7 @@ static void ksm_pass_end(const struct scan_pass *pass)
 			ksm_advise(pass, now);
 		ksm.began_us = now;
 	}
-	ksm_sleep();
+	batch_end(&ksm.batch);
 	ksm.pass++;
 }
 

@@ -122,7 +122,8 @@ struct scan_policy {
 /* All policies, ended by NULL; the first is the default. */
 extern const struct scan_policy *const scan_policies[];
 
-extern const struct scan_policy policy_plain, policy_ksm;
+extern const struct scan_policy policy_plain, policy_ksm, policy_esx, policy_xlh,
+    policy_dirtybit2011;
 
 /* ---- for policies (mm/scan_policy.c) ---- */
 

@@ -9,6 +9,7 @@
  *	offer		madvise(MADV_MERGEABLE)
  *	apply		write the pages in which t1 differs: what KSM merged is copied
  *	touch ROUND F	write to a fraction F of all pages
+ *	churn ROUND F	the same, to the same pages in every round
  *	saved		pages less the frames that they are on, by /proc/self/pagemap (root only):
  *			KSM's own counters notice a broken page only at the next scan of it
  *	verify		compare everything with the files
@@ -25,7 +26,7 @@
 #include "tests/bench/measure.h"
 #include "tests/bench/sets.h"
 
-#define MAX_TOUCHES 64u
+#define MAX_TOUCHES 256u
 
 static struct set set;
 static uint8_t *memory[SET_MAX_VMS];
@@ -75,10 +76,9 @@ static void apply(void)
 	is_t1 = true;
 }
 
-static void touch(uint64_t round, double fraction)
+static void touch(struct set_touch t)
 {
-	struct set_touch t = {round, fraction};
-	uint64_t page = 0;
+	uint64_t page = 0, round = t.round;
 
 	must(nr_touched < MAX_TOUCHES, "touch");
 	touched[nr_touched++] = t;
@@ -186,7 +186,9 @@ static void obey(const char *line)
 	else if (!strcmp(line, "verify\n"))
 		verify();
 	else if (sscanf(line, "touch %llu %lf", &round, &fraction) == 2)
-		touch(round, fraction);
+		touch((struct set_touch){round, fraction, false});
+	else if (sscanf(line, "churn %llu %lf", &round, &fraction) == 2)
+		touch((struct set_touch){round, fraction, SET_CHURN});
 	else
 		exit(strcmp(line, "quit\n") ? 1 : 0);
 	puts("done");

@@ -310,7 +310,7 @@ static void touch(double fraction)
 	char name[32];
 
 	for (unsigned r = 0; r < TOUCH_ROUNDS; r++) {
-		struct set_touch t = {nr_touched, fraction};
+		struct set_touch t = {nr_touched, fraction, false};
 
 		touched[nr_touched++] = t;
 		touch_all(t);

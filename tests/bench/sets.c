@@ -66,7 +66,7 @@ static void set_cut(struct set_vm *vm, uint64_t number, double keep)
 
 	for (uint64_t i = 0; i < vm->nr_changed; i++) {
 		uint64_t p = vm->changed[i];
-		struct set_touch t = {number, keep};
+		struct set_touch t = {number, keep, false};
 
 		if (set_touches(t, p / SET_RUN))
 			vm->changed[left++] = p;
@@ -82,7 +82,7 @@ static void set_grow(struct set_vm *vm, uint64_t number, double more)
 	for (uint64_t p = 0; p < vm->pages; p++) {
 		uint64_t value = set_touch_value(number, p);
 
-		if (set_touches((struct set_touch){number, more}, p / SET_RUN))
+		if (set_touches((struct set_touch){number, more, false}, p / SET_RUN))
 			memcpy(vm->t1 + p * SET_PAGE + set_touch_at(number, p), &value,
 			       sizeof(value));
 	}
@@ -165,7 +165,7 @@ uint64_t set_savable(const struct set *set, bool t1)
 
 bool set_touches(struct set_touch t, uint64_t page)
 {
-	uint64_t h = measure_mix(measure_mix(t.round + 1) + page);
+	uint64_t h = measure_mix(measure_mix(t.churn ? 0x6368 : t.round + 1) + page);
 
 	return (double)(h >> 11) < t.fraction * 9007199254740992.0; /* 2^53 */
 }

@@ -49,7 +49,10 @@ uint64_t set_savable(const struct set *set, bool t1);
 struct set_touch {
 	uint64_t round;
 	double fraction;
+	bool churn; /* the same pages in every round */
 };
+
+#define SET_CHURN true
 
 bool set_touches(struct set_touch t, uint64_t page);
 unsigned set_touch_at(uint64_t round, uint64_t page); /* offset in the page */

@@ -35,6 +35,7 @@ struct world {
 	bool log;           /* what is dirty is told by a log */
 	uint32_t hash_mask; /* bits of a fingerprint that count */
 	bool roomy;         /* memory never ends, nobody strikes: every format answers alike */
+	const char *policy; /* of the scanner; NULL: the default */
 };
 
 /* The run that is under way. */

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+#include "mm/scan.h"
 #include "tests/unit/mm_test.h"
 
 #define FRAMES   220u /* less than all guests could ask for */
@@ -312,6 +313,16 @@ static void *run_lives(void *arg)
 	return NULL;
 }
 
+/* Another policy of the scanner now and then; there may be no memory for what it keeps. */
+static void op_policy(struct vcpu *v)
+{
+	unsigned n = 0;
+
+	while (scan_policies[n])
+		n++;
+	(void)!scan_use(scan_policies[rnd(v, n)]);
+}
+
 static void *run_scanner(void *arg)
 {
 	struct vcpu *v = arg;
@@ -320,6 +331,8 @@ static void *run_scanner(void *arg)
 	for (v->doing = "scanner"; !atomic_load(&stop); v->steps++) {
 		struct mm_stats st;
 
+		if (v->steps % 16 == 0)
+			op_policy(v);
 		scan_slice(1 + rnd(v, 300));
 		st = mm_stats();
 		MUST(st.frames_total == FRAMES && st.frames_free <= FRAMES);
@@ -422,6 +435,7 @@ static void finish(void)
 	assert_true(enough_met());
 	destroy_space(&spaces[0]);
 	destroy_space(&spaces[1]);
+	assert_int_equal(scan_use(scan_policies[0]), MM_OK);
 	audit_passes();
 	assert_int_equal(host_free_frames(), FRAMES - 3); /* frame 0, the two constant ones */
 	host_stop();

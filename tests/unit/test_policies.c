@@ -1,95 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The policies of mm/policy/ that come from elsewhere: in what order they go, what they read, and
- * when they hold back. And the ground they stand on: knobs, what is kept for each frame,
- * the rules of mm/scan_look.c.
+ * The ground that scan policies stand on: knobs, what is kept for each frame, the rules of
+ * mm/scan_look.c. And the policy `ksm`: in what order it goes, what it reads, and when it holds back.
  */
-#include "mm/scan.h"
-#include "tests/host/oracle.h"
-#include "tests/unit/mm_test.h"
-
-#define ALL 1000000u
-
-static struct space guest[3]; /* by domain id */
-
-static int setup_format(const struct pte_format *format)
-{
-	host_start(&(struct host_config){.frames = 8192, .cpus = 8, .format = format});
-	host_seed(UINT64_C(0x9e3779b97f4a7c15));
-	hash_weaken(~0u);
-	memset(guest, 0, sizeof(guest));
-	return 0;
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	return setup_format(&toy_format);
-}
-
-static int setup_no_dirty(void **state)
-{
-	(void)state;
-	return setup_format(&toy_format_no_dirty);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	host_on_point = NULL;
-	guest_leave_all();
-	host_stop();
-	return 0;
-}
-
-/* A page of this domain with this content; 0 is no page's. */
-static void page_is(domid_t d, uint64_t gfn, uint64_t content)
-{
-	guest_puts(&guest[d], PAGE(gfn) + 8, content);
-}
-
-static void two_guests(uint64_t pages)
-{
-	make_space(&guest[1], 1, pages);
-	make_space(&guest[2], 2, pages);
-}
-
-static void use(const char *name)
-{
-	assert_true(scan_set_policy(name));
-	assert_string_equal(scan_policy_name(), name);
-}
-
-static void set(const char *name, uint64_t value)
-{
-	const struct scan_knob *k = scan_find_knob(scan_policy(), name);
-
-	assert_non_null(k);
-	assert_true(scan_set_knob(k, value));
-}
-
-/* What one whole pass of the policy in use came to. */
-static struct scan_counts pass(void)
-{
-	const struct scan_policy *p = scan_policy();
-	struct scan_counts a = scan_counts(p), b;
-
-	do {
-		scan_slice(ALL);
-		b = scan_counts(p);
-	} while (b.passes == a.passes);
-	return (struct scan_counts){
-	    .passes = b.passes - a.passes,
-	    .scanned = b.scanned - a.scanned,
-	    .skipped = b.skipped - a.skipped,
-	    .read = b.read - a.read,
-	    .gated = b.gated - a.gated,
-	    .sought = b.sought - a.sought,
-	    .compared = b.compared - a.compared,
-	    .merged = b.merged - a.merged,
-	    .modelled = b.modelled - a.modelled,
-	};
-}
+#include "tests/unit/policies_test.h"
 
 /* ---- the ground ---- */
 
@@ -460,14 +374,6 @@ static void ksm_large(void **state)
 	assert_int_equal(mm_stats().pages_saved, LARGE_PAGES / 2 - 1);
 	audit_passes();
 }
-
-/* ---- */
-
-#define BOTH(f)                                                                                    \
-	cmocka_unit_test_setup_teardown(f, setup, teardown),                                       \
-	{                                                                                          \
-#f " without dirty bits", f, setup_no_dirty, teardown, NULL                        \
-	}
 
 int main(void)
 {
