@@ -93,7 +93,7 @@ def data_block(name, rows):
 def lines_plot(folder, name, title, runs, attribute, x, y, labels, oracle=False, log=False):
     script, parts = "", []
     for i, run in enumerate(runs):
-        script += data_block(f"d{i}", ((row[x], y(row)) for row in getattr(run, attribute)))
+        script += data_block(f"d{i}", ((row[x], y(row)) for row in getattr(run, attribute) if attribute == "series" or row["bytes_read"]))
         parts.append(f"$d{i} using 1:2 with {'points pt 7 ps 0.4' if attribute == 'passes' else 'lines lw 2'} lc rgb '{COLOURS[i % len(COLOURS)]}' title {quoted(run.choice.name)}")
     if oracle and runs:
         script += data_block("o", ((row[x], row["savable"]) for row in runs[0].series))
@@ -117,7 +117,7 @@ def plots(folder, experiment, runs):
         at = f"{experiment.name}, {cpu:g} % of a CPU"
         lines_plot(folder, f"saved-{cpu:g}.svg", f"Pages saved: {at}", some, "series", "seconds", lambda row: row["saved"], ("seconds of the machine", "pages"), oracle=True)
         if any(r.passes for r in some):
-            lines_plot(folder, f"read-{cpu:g}.svg", f"Pages read in a pass: {at}", some, "passes", "seconds", lambda row: row["bytes_read"] / 4096 / row["passes"] + 0.1,
+            lines_plot(folder, f"read-{cpu:g}.svg", f"Pages read in a pass: {at}", some, "passes", "seconds", lambda row: row["bytes_read"] / 4096 / row["passes"],
                        ("seconds of the machine, at the end of the pass", "pages read and compared"), log=True)
     first = [r for r in runs if r.seed == experiment.seeds[0] and "instructions" in r.figures]
     if first:
