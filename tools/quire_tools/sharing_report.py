@@ -33,7 +33,7 @@ def over_time(samples):
         mine, truth = s["monitor"], s["oracle"]
         has, could = sum(mine.values()), sum(truth[k] for k in mine)
         rows.append([f"{s['at_s']:.1f}", s["user_space"], *(f"{mib(mine[p])} / {mib(truth[p])}" for p in PARTS),
-                     f"{mib(has)} / {mib(could)}", f"{100 * has / could:.1f} %" if could else "-", mib(truth["pages"]), mib(s["counters"]["frames_free"]), s["counters"]["full_scans"]])
+                     f"{mib(has)} / {mib(could)}", f"{1000 * has // could / 10} %" if could else "-", mib(truth["pages"]), mib(s["counters"]["frames_free"]), s["counters"]["full_scans"]])
     return table(["seconds", "in user space", *PARTS, "all", "of all", "pages of guests", "free", "whole passes"], rows)
 
 
@@ -76,7 +76,8 @@ Made by
 
 {conditions}
 One instruction is one nanosecond of this machine's time, for both of its CPUs together, so a second here is what a CPU does in {giga} instructions, and two runs agree but for
-what the monitor's typing disturbs. Time counts from the guests' start, without the moments in which they were held. The scanner and its policy are the default ones,
+what the monitor's typing disturbs. Time counts from the guests' start, without the moments in which they were held. But the guests' own clocks go on meanwhile, so
+that work which is due by then is done at once: counting often makes them busier, and sharing later. The scanner and its policy are the default ones,
 which work in idle time and in a twentieth of busy time.
 
 Each cell is what Quire saves / what there was to save, in MiB, at one and the same instant: the monitor's figure and the oracle's, which counts equal pages in a [core
