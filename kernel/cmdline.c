@@ -28,6 +28,7 @@ static const struct {
     {"dirty",       ANY   },
     {"scan.on",     SWITCH},
     {"scan.policy", ANY   },
+    {"scan.cpu",    NUMBER},
     {"scan.pages",  NUMBER},
     {"trace.port",  NUMBER},
 };

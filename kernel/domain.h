@@ -285,6 +285,8 @@ bool sched_scan_on(void);
 /* Pages looked at in one slice of idle time, 1 to the maximum; a quarter of it in busy time. */
 #define SCHED_SCAN_PAGES_MAX 4096u
 void sched_set_scan_pages(unsigned pages);
+/* Of one CPU's time, in 1/100000, while guests want it: the scanner takes no more (kernel/pace.h). */
+void sched_set_scan_share(uint32_t share);
 /* CPU i ran guests for so long, was idle for so long; of all time since sched_init. */
 struct sched_cpu_stats {
 	uint64_t guest_ns, idle_ns, scan_ns, switches;

@@ -11,6 +11,7 @@
 #include "kernel/domain.h"
 #include "kernel/log.h"
 #include "kernel/machine.h"
+#include "kernel/pace.h"
 #include "mm/scan.h"
 
 static const char *refused; /* why no guest can run here; NULL: they can */
@@ -56,6 +57,15 @@ static void scan_from_cmdline(void)
 	scan_set_clock(machine_tsc_hz() / 1000);
 	if (cmdline_get("scan.policy", v, sizeof(v)))
 		scan_policy_from_cmdline(v);
+	if (cmdline_get("scan.cpu", v, sizeof(v))) {
+		uint64_t percent = cmdline_number("scan.cpu", 101);
+
+		if (percent <= 100)
+			sched_set_scan_share((uint32_t)percent * (PACE_WHOLE / 100));
+		else
+			log_warn(
+			    "command line: scan.cpu is 0 to 100 (per cent); it stays as it was");
+	}
 	if (!cmdline_get("scan.pages", v, sizeof(v)))
 		return;
 	pages = cmdline_number("scan.pages", 0);

@@ -28,13 +28,14 @@
  */
 #include "kernel/sched.h"
 #include "kernel/exit.h"
+#include "kernel/pace.h"
 #include "kernel/tracer.h"
 #include "kernel/xen_abi.h"
 #include "mm/mm.h"
 
-#define TICK_NS         UINT64_C(10000000)  /* console and timers are looked at this often */
-#define IDLE_TICK_NS    UINT64_C(200000000) /* of the other CPUs when nothing is to do */
-#define SCAN_BUSY_NS    UINT64_C(500000)    /* of each tick, about: five per cent */
+#define TICK_NS         UINT64_C(10000000)     /* console and timers are looked at this often */
+#define IDLE_TICK_NS    UINT64_C(200000000)    /* of the other CPUs when nothing is to do */
+#define SCAN_BUSY_SHARE (5 * PACE_WHOLE / 100) /* of a CPU, while guests want it */
 #define SCAN_BUSY_CHUNK 32u
 #define SCAN_PAGES      512u /* in an idle slice; 64 of them can be read */
 #define SCAN_BUSY_PART  4u   /* a slice of busy time is so much less */
@@ -60,6 +61,7 @@ static struct cpu_sched cpus[MAX_CPUS];
 static _Atomic uint64_t idle_cpus;
 static _Atomic bool scan_on = true;
 static _Atomic unsigned scan_pages = SCAN_PAGES;
+static struct pace scan_pace = {.share = SCAN_BUSY_SHARE}; /* of CPU 0 alone */
 static _Atomic uint32_t stop_asked; /* CPU + 1 of who stops the world; 0 nobody */
 
 static struct cpu_sched *sched_this(void)
@@ -353,6 +355,11 @@ void sched_set_scan(bool on)
 	scan_on = on;
 }
 
+void sched_set_scan_share(uint32_t share)
+{
+	pace_set(&scan_pace, share, machine_ns());
+}
+
 void sched_set_scan_pages(unsigned pages)
 {
 	scan_pages = (unsigned)min_u64(max_u64(pages, 1), SCHED_SCAN_PAGES_MAX);
@@ -390,12 +397,14 @@ static uint64_t sched_scan(struct cpu_sched *c, uint64_t pages)
 /* A little of the busy time, too: guests that never sleep are scanned as well. */
 static void sched_scan_busy(struct cpu_sched *c)
 {
-	uint64_t pages = max_u64(scan_pages / SCAN_BUSY_PART, 1), end = machine_ns() + SCAN_BUSY_NS;
+	uint64_t pages = max_u64(scan_pages / SCAN_BUSY_PART, 1);
 
-	while (pages && machine_ns() < end) {
-		uint64_t n = min_u64(pages, SCAN_BUSY_CHUNK);
+	while (pages && pace_may(&scan_pace, machine_ns())) {
+		uint64_t n = min_u64(pages, SCAN_BUSY_CHUNK), begin = machine_ns(), looked;
 
-		if (!sched_scan(c, n))
+		looked = sched_scan(c, n);
+		pace_spent(&scan_pace, machine_ns() - begin);
+		if (!looked)
 			return;
 		pages -= n;
 	}
