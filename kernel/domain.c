@@ -11,6 +11,7 @@
 #include "kernel/grant.h"
 #include "kernel/guest_copy.h"
 #include "kernel/log.h"
+#include "kernel/overcommit.h"
 #include "kernel/sched.h"
 #include "kernel/string.h"
 #include "kernel/xen_abi.h"
@@ -20,6 +21,9 @@
 #define PAGES_PER_MIB (1048576u / PAGE_SIZE)
 #define REAP_PAGES    256u
 #define MIN_PERCENT   25u
+/* What is allocated at its making, about, beside its own structure: for a sentence in time. */
+#define FRAMES_A_VCPU   8u
+#define FRAMES_A_DOMAIN 16u
 
 static struct domain *domains[MAX_DOMAINS];
 static domid_t last_id; /* ids go round, so that a new domain seldom gets a dead one's */
@@ -137,23 +141,29 @@ static unsigned domain_order(void)
 	return order;
 }
 
-static bool domain_make_space(struct domain *d, const struct domain_config *c)
+static struct space_config domain_space_config(const struct domain_config *c)
 {
 	uint64_t memory = (uint64_t)c->memory_mib * PAGES_PER_MIB;
 	uint64_t most = (uint64_t)c->maxmem_mib * PAGES_PER_MIB;
 	uint64_t least = c->min_mib == UINT32_MAX ? memory * MIN_PERCENT / 100
 	                                          : (uint64_t)c->min_mib * PAGES_PER_MIB;
-	const struct space_config sc = {
-	    .domid = d->id,
-	    .share_group = domain_group(c->share_group, d->id),
+
+	return (struct space_config){
 	    .memory_pages = memory,
 	    .max_pages = max_u64(memory, most),
 	    .min_pages = min_u64(least, memory),
 	};
+}
 
+static bool domain_make_space(struct domain *d, const struct domain_config *c)
+{
+	struct space_config sc = domain_space_config(c);
+
+	sc.domid = d->id;
+	sc.share_group = domain_group(c->share_group, d->id);
 	if (space_create(&d->space, &sc) != MM_OK)
 		return false;
-	d->target_pages = memory;
+	d->target_pages = sc.memory_pages;
 	return true;
 }
 
@@ -285,12 +295,16 @@ static struct domain *domain_refuse(char *why, size_t why_bytes, const char *sen
 
 struct domain *domain_create(const struct domain_config *c, char *why, size_t why_bytes)
 {
+	const struct space_config sc = domain_space_config(c);
 	const char *error = domain_check(c);
 	struct domain *d;
 
 	ASSERT(machine_cpu() == 0);
 	if (error)
 		return domain_refuse(why, why_bytes, error);
+	if (!overcommit_fits(&sc, BIT(domain_order()) + c->vcpus * FRAMES_A_VCPU + FRAMES_A_DOMAIN,
+	                     why, why_bytes))
+		return NULL;
 	d = domain_alloc(c);
 	if (!d)
 		return domain_refuse(why, why_bytes, "there is no room for one more domain");

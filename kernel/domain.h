@@ -60,10 +60,12 @@ struct vcpu {
 	uint64_t slice_left_ns; /* in the queue: it was made to stand back with so much left */
 	uint64_t vruntime_ns, slice_end_ns, queued_ns, longest_wait_ns, ran_ns, started_ns;
 
-	/* waiting for memory (vcpu.c), under sched lock */
+	/* waiting for memory (waiters.c), under sched lock */
 	struct vcpu *next_waiter;
 	uint64_t wait_ticket; /* place in the line, kept until it got its frame; 0 none */
+	bool granted;         /* a frame is set aside for it */
 	bool waited;          /* or was paused, since the last pvclock update */
+	uint64_t wait_began_ns, waits, waited_ns, longest_memory_ns;
 
 	/* interrupts (interrupt.c, apic.c, vcpu_init.c): of the CPU on which it is loaded */
 	struct vlapic apic;
@@ -272,7 +274,7 @@ void vcpu_stop_unless(struct vcpu *v, uint32_t events);
 void vcpu_gone(struct domain *d); /* one of its vCPUs went DOWN: end with the last */
 void vcpu_wait_memory(struct vcpu *v);
 void vcpu_got_memory(struct vcpu *v);    /* what it waited for was there: wake the next in line */
-void vcpu_wake_memory_waiters(void);     /* frames became free: first come, first served */
+void vcpu_wake_memory_waiters(void);     /* frames became free: serve the line */
 bool vcpu_may_run(const struct vcpu *v); /* runnable, and so is its domain */
 
 /* ---- sched.c ---- */

@@ -15,7 +15,8 @@
 #define CMD_MASK     ((1u << EXTENT_SHIFT) - 1)
 #define GFN_4GIB     (UINT64_C(1) << (32 - PAGE_SHIFT))
 #define BATCH        128u /* extents of one page */
-#define BATCH_LARGE  1u   /* extents of 2 MiB: zeroing or scrubbing each takes a while */
+#define BATCH_OUT    64u  /* extents of 2 MiB: each is a few thousand instructions */
+#define BATCH_IN     4u   /* likewise: zeroing each takes a while */
 
 static bool hc_domid_self(const struct hypercall *h, uint16_t domid)
 {
@@ -65,6 +66,14 @@ static int64_t hc_extents_in(struct hypercall *h, gfn_t *gfns, uint64_t list, ui
 	return (int64_t)i;
 }
 
+/* How many extents one entry looks at; then guests and interrupts have their turn. */
+static uint64_t hc_batch(unsigned cmd, unsigned order)
+{
+	if (!order)
+		return BATCH;
+	return cmd == XENMEM_decrease_reservation ? BATCH_OUT : BATCH_IN;
+}
+
 static int64_t hc_balloon(struct hypercall *h, unsigned cmd, uint64_t start)
 {
 	struct xen_memory_reservation r;
@@ -79,7 +88,7 @@ static int64_t hc_balloon(struct hypercall *h, unsigned cmd, uint64_t start)
 		return (int64_t)start;
 	if (r.extent_order != 0 && r.extent_order != LARGE_ORDER)
 		return (int64_t)start;
-	n = min_u64(r.nr_extents - start, r.extent_order ? BATCH_LARGE : BATCH);
+	n = min_u64(r.nr_extents - start, hc_batch(cmd, r.extent_order));
 	good = hc_extents_in(h, gfns, list, start, n, r.extent_order);
 	if (good == HC_AGAIN)
 		return good;

@@ -10,6 +10,7 @@
 #include "kernel/cmdline.h"
 #include "kernel/domain.h"
 #include "kernel/log.h"
+#include "kernel/overcommit.h"
 #include "kernel/machine.h"
 #include "kernel/pace.h"
 #include "mm/scan.h"
@@ -128,6 +129,7 @@ void kernel_main(const struct boot_info *bi)
 	scan_from_cmdline();
 	refused = virt_start();       /* which back end, and so which page-table format */
 	sched_init();                 /* before there is a vCPU to run */
+	overcommit_init();            /* how large the reserve may become */
 	machine_release_cpus();       /* each comes to kernel_main_ap */
 	startup_domains(bi, refused); /* what the config asks for; the ready line */
 	sched_run();                  /* guests, and the monitor between them */

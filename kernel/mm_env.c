@@ -8,6 +8,7 @@
 #include <stdarg.h>
 
 #include "arch/x86_64/paging.h"
+#include "kernel/inject.h"
 #include "kernel/log.h"
 #include "kernel/machine.h"
 
@@ -64,5 +65,5 @@ void env_point(enum env_point p)
 
 bool env_refuse_alloc(void)
 {
-	return false;
+	return inject_refuses();
 }

@@ -139,17 +139,21 @@ uint64_t monitor_domain_exits(const struct domain *d)
 
 void monitor_state(const struct domain *d, char out[8])
 {
-	bool any_running = false, all_blocked = true;
+	bool any_running = false, all_blocked = true, waits = false;
 
 	for (unsigned i = 0; i < d->nr_vcpus; i++) {
 		const struct vcpu *v = d->vcpus[i];
 
 		any_running |= v && v->running;
 		all_blocked &= !v || v->state == VCPU_BLOCKED || v->state == VCPU_DOWN;
+		waits |= v && v->state == VCPU_MEMORY;
 	}
+	all_blocked &= d->shutdown == SHUTDOWN_NONE;
 	text_format(out, 8, "%c%c%c%c%c%c", any_running ? 'r' : '-',
-	            all_blocked && d->shutdown == SHUTDOWN_NONE ? 'b' : '-', d->paused ? 'p' : '-',
-	            d->shutdown != SHUTDOWN_NONE ? 's' : '-',
+	            waits         ? 'm'
+	            : all_blocked ? 'b'
+	                          : '-',
+	            d->paused ? 'p' : '-', d->shutdown != SHUTDOWN_NONE ? 's' : '-',
 	            d->shutdown == SHUTDOWN_CRASH_ ? 'c' : '-', d->dying ? 'd' : '-');
 }
 

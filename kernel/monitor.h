@@ -64,7 +64,8 @@ struct domain *monitor_after(domid_t id);
 uint64_t monitor_vcpu_ns(const struct vcpu *v); /* time on a CPU, up to now */
 uint64_t monitor_domain_ns(const struct domain *d);
 uint64_t monitor_domain_exits(const struct domain *d);
-void monitor_state(const struct domain *d, char out[8]); /* "r-----", as xl shows it */
+void monitor_state(const struct domain *d,
+                   char out[8]); /* "r-----", as xl shows it; m: waits for memory */
 
 /* monitor_domains.c */
 bool monitor_list(struct run *r);
@@ -81,6 +82,10 @@ bool monitor_mem_max(struct run *r);
 bool monitor_shutdown(struct run *r);
 bool monitor_reboot(struct run *r);
 bool monitor_sysrq(struct run *r);
+
+/* monitor_overcommit.c */
+bool monitor_frames(struct run *r);
+bool monitor_refuse(struct run *r);
 
 /* monitor_memory.c */
 bool monitor_sharing(struct run *r);

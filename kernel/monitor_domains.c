@@ -4,6 +4,7 @@
 #include "kernel/config.h"
 #include "kernel/log.h"
 #include "kernel/monitor.h"
+#include "kernel/overcommit.h"
 #include "kernel/string.h"
 
 #define PAGES_PER_MIB 256u
@@ -19,6 +20,8 @@ static uint64_t mib(uint64_t pages)
 static void list_json(struct domain *d, const struct space_stats *s, const char *state,
                       const char *lags)
 {
+	unsigned waiting;
+	uint64_t longest = overcommit_longest_ns(d, &waiting);
 	struct json j;
 
 	json_begin(&j);
@@ -38,6 +41,8 @@ static void list_json(struct domain *d, const struct space_stats *s, const char 
 	json_number(&j, "untouched", s->untouched);
 	json_number(&j, "ballooned", s->ballooned);
 	json_number(&j, "exits", monitor_domain_exits(d));
+	json_number(&j, "waiting", waiting);
+	json_milli(&j, "longest_memory_wait_ms", longest / 1000);
 	json_string(&j, "lags", lags);
 	monitor_json(&j);
 }
@@ -54,6 +59,19 @@ static void list_line(struct domain *d, const struct space_stats *s, const char 
 	          monitor_mib(untouched, s->untouched));
 }
 
+/* Which of its vCPUs wait for memory; silent if none does. */
+static void list_waits(const struct domain *d)
+{
+	unsigned waiting;
+	uint64_t longest = overcommit_longest_ns(d, &waiting);
+
+	if (waiting)
+		log_print("    %s waits for memory: %u of %u vCPUs, the longest wait %lu ms%s\n",
+		          d->name, waiting, d->nr_vcpus, longest / 1000000,
+		          overcommit_state() == OVERCOMMIT_STALLED ? ", STALLED (`frames` tells)"
+		                                                   : "");
+}
+
 static void list_one(struct run *r, struct domain *d)
 {
 	struct space_stats s = space_stats(&d->space);
@@ -65,6 +83,8 @@ static void list_one(struct run *r, struct domain *d)
 		list_json(d, &s, state, lags);
 	else
 		list_line(d, &s, state);
+	if (!r->json)
+		list_waits(d);
 	if (behind && !r->json)
 		log_print("    %s %s\n", d->name, lags);
 }
@@ -127,6 +147,9 @@ static void vcpu_json(const struct vcpu *v)
 	json_number(&j, "exits", v->exits_total);
 	json_number(&j, "hypercalls", v->hypercalls);
 	json_number(&j, "memory_exits", v->exits[EXIT_MEMORY]);
+	json_number(&j, "memory_waits", v->waits);
+	json_milli(&j, "memory_waited_ms", v->waited_ns / 1000);
+	json_milli(&j, "longest_memory_wait_ms", v->longest_memory_ns / 1000);
 	monitor_json(&j);
 }
 

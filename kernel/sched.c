@@ -28,6 +28,7 @@
  */
 #include "kernel/sched.h"
 #include "kernel/exit.h"
+#include "kernel/overcommit.h"
 #include "kernel/pace.h"
 #include "kernel/tracer.h"
 #include "kernel/xen_abi.h"
@@ -425,6 +426,7 @@ static void sched_softwork(struct cpu_sched *c)
 	if (machine_cpu() != 0)
 		return;
 	c->monitor = monitor_poll();
+	overcommit_poll();
 	while (domain_reap() && machine_ns() - now < REAP_NS)
 		;
 	(void)tracer_poll();

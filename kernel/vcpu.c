@@ -12,20 +12,17 @@
  * bits. Whichever comes second sees what the other did. The end of a poll by time
  * (poll_over) is such a bit, too.
  *
- * Waiting for memory is a line: the first comer is woken first, and keeps its
- * place when the memory that it was woken for is gone again. Whoever got a
- * frame wakes the next, so that one waker serves the whole line. A turn of the
- * line every few milliseconds makes up for frees that nobody announced.
+ * Who waits for memory is woken in turn (waiters.c): when somebody begins to wait, when
+ * somebody has got his frame, when memory was given back, and every few milliseconds, which
+ * makes up for frees that nobody announced.
  */
 #include "kernel/guest_copy.h"
 #include "kernel/sched.h"
 #include "kernel/string.h"
+#include "kernel/waiters.h"
 #include "kernel/xen_abi.h"
 
 #define VCPU_FRAMES ((sizeof(struct vcpu) + PAGE_SIZE - 1) / PAGE_SIZE)
-
-static struct vcpu *waiters;
-static uint64_t next_ticket = 1;
 
 bool vcpu_may_run(const struct vcpu *v)
 {
@@ -89,29 +86,6 @@ void vcpu_destroy(struct vcpu *v)
 	frame_free(v->frame, vcpu_order());
 }
 
-/* ---- the line for memory; lock held ---- */
-
-static void waiter_insert(struct vcpu *v)
-{
-	struct vcpu **at = &waiters;
-
-	if (!v->wait_ticket)
-		v->wait_ticket = next_ticket++;
-	while (*at && (*at)->wait_ticket < v->wait_ticket)
-		at = &(*at)->next_waiter;
-	v->next_waiter = *at;
-	*at = v;
-}
-
-static void waiter_remove(struct vcpu *v)
-{
-	for (struct vcpu **at = &waiters; *at; at = &(*at)->next_waiter)
-		if (*at == v) {
-			*at = v->next_waiter;
-			return;
-		}
-}
-
 /* ---- moves ---- */
 
 /* BLOCKED or MEMORY -> RUNNABLE; lock held. */
@@ -139,7 +113,8 @@ void vcpu_stop(struct vcpu *v)
 {
 	sched_lock();
 	if (v->state == VCPU_MEMORY)
-		waiter_remove(v);
+		waiters_remove(v);
+	waiters_done(v, machine_ns());
 	v->state = VCPU_DOWN;
 	sched_dequeue(v);
 	if (v->running)
@@ -231,11 +206,14 @@ void vcpu_block(struct vcpu *v)
 
 void vcpu_wait_memory(struct vcpu *v)
 {
+	uint64_t now = machine_ns();
+
 	sched_lock();
 	if (v->state == VCPU_RUNNABLE) {
 		v->state = VCPU_MEMORY;
 		v->waited = true;
-		waiter_insert(v);
+		waiters_add(v, now);
+		waiters_serve(now, vcpu_ready);
 	}
 	sched_unlock();
 	sched_resched();
@@ -243,21 +221,19 @@ void vcpu_wait_memory(struct vcpu *v)
 
 void vcpu_got_memory(struct vcpu *v)
 {
-	v->wait_ticket = 0;
-	vcpu_wake_memory_waiters();
+	uint64_t now = machine_ns();
+
+	sched_lock();
+	waiters_done(v, now);
+	waiters_serve(now, vcpu_ready);
+	sched_unlock();
 }
 
 void vcpu_wake_memory_waiters(void)
 {
-	struct vcpu *v;
-
-	if (!__atomic_load_n(&waiters, __ATOMIC_RELAXED))
+	if (!waiters_any())
 		return;
 	sched_lock();
-	v = waiters;
-	if (v) {
-		waiters = v->next_waiter;
-		vcpu_ready(v);
-	}
+	waiters_serve(machine_ns(), vcpu_ready);
 	sched_unlock();
 }

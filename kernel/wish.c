@@ -11,6 +11,7 @@
 #include "kernel/log.h"
 #include "kernel/string.h"
 #include "kernel/xenstore.h"
+#include "mm/fund.h"
 
 #define KIB_PER_PAGE  (PAGE_SIZE / 1024u)
 #define PAGES_PER_MIB (1048576u / PAGE_SIZE)
@@ -19,6 +20,8 @@
 #define PATIENCE_NS (5 * NS_PER_S)
 /* A guest's own count differs from ours by what it never saw: shared_info's page, holes. */
 #define CLOSE_PAGES PAGES_PER_MIB
+/* What a guest may need to do as it is told, if there is no frame to be had otherwise. */
+#define LOAN_PAGES 64u
 
 #define PATH_TARGET   "memory/target"
 #define PATH_SHUTDOWN "control/shutdown"
@@ -42,6 +45,8 @@ void domain_set_target(struct domain *d, uint64_t pages)
 
 	d->target_pages = pages;
 	d->target_ns = machine_ns();
+	fund_lend(&d->space, pages < d->space.memory_pages ? LOAN_PAGES : 0);
+	vcpu_wake_memory_waiters();
 	text_format(kib, sizeof(kib), "%lu", pages * KIB_PER_PAGE);
 	wish_tell(d, PATH_TARGET, kib);
 	if (d->control_port)

@@ -6,6 +6,7 @@
  * compares the space's generation before and after (mm_read_where).
  */
 #include "mm/cow.h"
+#include "mm/repay.h"
 
 /* *where: NULL if the bytes lie nowhere. */
 static enum mm_status access_read_page(struct space *s, gfn_t gfn, unsigned at, uint8_t *dst,
@@ -84,9 +85,11 @@ enum mm_status mm_write(struct space *s, uint64_t gpa, const void *src, uint64_t
 		unsigned n = (unsigned)min_u64(bytes, PAGE_SIZE - at);
 		enum mm_status st;
 
-		p2m_lock(s);
-		st = access_write_page(s, gfn_of_addr(gpa), at, from, n);
-		p2m_unlock(s);
+		do {
+			p2m_lock(s);
+			st = access_write_page(s, gfn_of_addr(gpa), at, from, n);
+			p2m_unlock(s);
+		} while (st == MM_NOMEM && repay_some());
 		if (st != MM_OK)
 			return st;
 		gpa += n;

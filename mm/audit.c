@@ -11,6 +11,7 @@
  * the model test and the guests check it.
  */
 #include "mm/buddy.h"
+#include "mm/charge.h"
 #include "mm/fund.h"
 #include "mm/hash.h"
 #include "mm/quiet.h"
@@ -21,6 +22,9 @@ struct audit {
 	uint64_t kinds[FRAME_KINDS];
 	uint64_t shared_mappings; /* over all spaces */
 	uint64_t debt;            /* with shared frames of count one as held alone */
+	uint64_t owed;            /* without, as the running debt has it; and the credits */
+	uint64_t private_pages;   /* over all spaces */
+	uint64_t table_frames;    /* likewise, pools included */
 	uint64_t entries_shared;  /* in the index */
 	struct space *s;          /* the space that is walked */
 	struct space_stats seen;  /* its counters, counted again */
@@ -67,6 +71,9 @@ static void audit_check_numbers(struct audit *a, bool ok, const char *text, cons
 	if (a->r.failures++ == 0)
 		audit_sentence(a->r.first, sizeof(a->r.first), text, numbers);
 }
+
+/* What each domain is charged for, by the records of the frames. */
+static struct charge audit_charges[MM_MAX_SPACES];
 
 #define CHECK(a, ok, text, ...) audit_check_numbers(a, ok, text, (const uint64_t[]){__VA_ARGS__})
 
@@ -316,6 +323,7 @@ static void audit_space(struct audit *a, struct space *s)
 	uint64_t held;
 
 	a->debt += mfn_valid(s->root) ? 0 : s->min_pages;
+	a->owed += s->credits + (mfn_valid(s->root) ? 0 : s->min_pages);
 	if (!mfn_valid(s->root))
 		return;
 	a->seen = (struct space_stats){0};
@@ -330,9 +338,22 @@ static void audit_space(struct audit *a, struct space *s)
 	a->shared_mappings += a->seen.shared_mappings;
 	held = a->seen.private_pages + a->alone;
 	a->debt += s->min_pages > held ? s->min_pages - held : 0;
+	held = a->seen.private_pages;
+	a->owed += s->min_pages > held ? s->min_pages - held : 0;
+	a->private_pages += held;
+	a->table_frames += s->stats.table_frames;
 }
 
 /* ---- frames ---- */
+
+static void audit_charge(enum frame_kind kind, domid_t owner)
+{
+	struct charge *c = &audit_charges[owner];
+
+	c->tables += kind == FRAME_TABLE;
+	c->service += kind == FRAME_SERVICE;
+	c->hypervisor += kind == FRAME_HYPERVISOR;
+}
 
 static void audit_frame(struct audit *a, mfn_t mfn)
 {
@@ -343,6 +364,7 @@ static void audit_frame(struct audit *a, mfn_t mfn)
 	if (kind >= FRAME_KINDS)
 		return;
 	a->kinds[kind]++;
+	audit_charge(kind, charge_owner(frame_owner(f)));
 	if (kind != FRAME_SHARED)
 		return;
 	CHECK(a, frame_slot(f) == 0,
@@ -382,10 +404,48 @@ static void audit_free(struct audit *a)
 	    a, listed == v.free && listed == a->kinds[FRAME_FREE],
 	    "invariant 1: # frames are counted free, # are in the lists, # say that they are free",
 	    v.free, listed, a->kinds[FRAME_FREE]);
+	CHECK(a, v.debt == a->owed, "invariant 11: the running debt is #, a walk finds #", v.debt,
+	      a->owed);
 	CHECK(a, v.free >= v.debt, "invariant 11: # frames are free, the running debt is #", v.free,
 	      v.debt);
 	CHECK(a, v.free >= a->debt, "invariant 11: # frames are free, but # are guaranteed", v.free,
 	      a->debt);
+}
+
+/*
+ * All frames have somebody who answers for them: the sums over the domains, and over what the
+ * hypervisor has for itself, are the frames of each kind, and these are the machine.
+ */
+static void audit_sums(struct audit *a)
+{
+	uint64_t machine = 0, tables = 0, others = 0;
+
+	for (unsigned k = 0; k < FRAME_KINDS; k++)
+		machine += a->kinds[k];
+	for (domid_t d = 0; d < MM_MAX_SPACES; d++) {
+		struct charge run = charge_of(d), *seen = &audit_charges[d];
+
+		CHECK(a,
+		      run.tables == seen->tables &&
+		          run.service + run.hypervisor == seen->service + seen->hypervisor,
+		      "invariant 7: domain # is charged # tables and # other frames, a walk finds "
+		      "# and #",
+		      d, run.tables, run.service + run.hypervisor, seen->tables,
+		      seen->service + seen->hypervisor);
+		tables += run.tables;
+		others += run.service + run.hypervisor;
+	}
+	CHECK(a, machine == mm.nr_frames, "invariant 1: # frames of all kinds, the machine has #",
+	      machine, mm.nr_frames);
+	CHECK(a, a->private_pages == a->kinds[FRAME_PRIVATE],
+	      "invariant 1: # frames are private, the domains hold #", a->kinds[FRAME_PRIVATE],
+	      a->private_pages);
+	CHECK(a, a->table_frames == a->kinds[FRAME_TABLE] && tables == a->table_frames,
+	      "invariant 1: # frames are page tables, the domains have #, charged are #",
+	      a->kinds[FRAME_TABLE], a->table_frames, tables);
+	CHECK(a, others == a->kinds[FRAME_SERVICE] + a->kinds[FRAME_HYPERVISOR],
+	      "invariant 1: # frames are the hypervisor's, charged are #",
+	      a->kinds[FRAME_SERVICE] + a->kinds[FRAME_HYPERVISOR], others);
 }
 
 /* ---- sharing as a whole ---- */
@@ -425,6 +485,7 @@ struct audit_report mm_audit(void)
 {
 	struct audit a = {.marks = index_stats().hints_dropped == 0};
 
+	__builtin_memset(audit_charges, 0, sizeof(audit_charges));
 	for (domid_t d = 1; d < MM_MAX_SPACES; d++)
 		if (space_find(d))
 			audit_space(&a, space_find(d));
@@ -433,6 +494,7 @@ struct audit_report mm_audit(void)
 		if (space_find(d) && mfn_valid(space_find(d)->root))
 			audit_each(space_find(d), audit_restore, &a);
 	audit_free(&a);
+	audit_sums(&a);
 	audit_sharing(&a);
 	return a.r;
 }

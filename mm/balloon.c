@@ -6,6 +6,8 @@
  * batch; then the frames go. A private frame is scrubbed and freed, a shared one loses a
  * count: neither allocates, so giving back can never fail for want of memory, which is just
  * when it is needed. The table under a large leaf comes from the space's pool.
+ * A large frame goes as it is: who gets it, or a part of it, zeroes it. So 2 MiB are given
+ * back in some thousand instructions.
  *
  * In: only where nothing is mapped, so no flush. The page comes back zeroed; a
  * frame that was scrubbed when it was given back need not be zeroed again.
@@ -19,6 +21,7 @@
 #include "mm/p2m_table.h"
 #include "mm/pin.h"
 #include "mm/quiet.h"
+#include "mm/repay.h"
 #include "mm/trace.h"
 
 void balloon_unmap(struct space *s, gfn_t gfn, uint64_t *e, uint64_t value, struct deferred *d)
@@ -139,16 +142,23 @@ static uint64_t balloon_out_batch(struct space *s, const gfn_t *gfns, uint64_t n
 	return done;
 }
 
+/* Every entry of a table says that its page is ballooned. */
+static void balloon_fill_holes(uint64_t *e)
+{
+	uint64_t hole = mm.format->soft(P2M_SOFT_BALLOONED);
+
+	for (unsigned i = 0; i < LARGE_PAGES; i += 4)
+		e[i] = e[i + 1] = e[i + 2] = e[i + 3] = hole;
+}
+
 /* A whole large leaf goes: a table full of holes takes its place. */
 static void balloon_out_leaf(struct space *s, gfn_t first, uint64_t *e, struct deferred *d)
 {
-	mfn_t table = p2m_table_alloc(s, p2m_table_promised(s, first, 1));
-	uint64_t *children, old;
+	mfn_t table = p2m_table_take(s, p2m_table_promised(s, first, 1));
+	uint64_t old;
 
 	ASSERT(mfn_valid(table)); /* set aside while the large leaf is there */
-	children = env_frame(table);
-	for (unsigned i = 0; i < LARGE_PAGES; i++)
-		children[i] = mm.format->soft(P2M_SOFT_BALLOONED);
+	balloon_fill_holes(env_frame(table));
 	old = p2m_entry_exchange(e, mm.format->table(table));
 	deferred_add_large(d, mm.format->frame(old, 2));
 	trace_event(TRACE_OUT, s, first, LARGE_PAGES);
@@ -156,7 +166,38 @@ static void balloon_out_leaf(struct space *s, gfn_t first, uint64_t *e, struct d
 	s->stats.private_pages -= LARGE_PAGES;
 }
 
-static bool balloon_large_can_go(struct space *s, gfn_t first)
+/* The large leaf that begins at gfn and may go, or NULL. Large leaves are RAM, all of them. */
+static uint64_t *balloon_leaf_can_go(struct space *s, gfn_t first)
+{
+	struct p2m_slot p;
+
+	if (s->dying || first.n >= GFN_LIMIT || first.n % LARGE_PAGES)
+		return NULL;
+	p = p2m_find(s, first);
+	if (!p.entry || p.level != 2 || pin_in_range(s, first, LARGE_PAGES))
+		return NULL;
+	return p.entry;
+}
+
+/* Extents that are large leaves, with one flush; stops at the first that is not. */
+static uint64_t balloon_out_leaves(struct space *s, const gfn_t *gfns, uint64_t n)
+{
+	uint64_t done = 0, generation, *e;
+	struct deferred d;
+
+	deferred_init(&d, s);
+	p2m_lock(s);
+	while (done < n && !deferred_full(&d) && (e = balloon_leaf_can_go(s, gfns[done])))
+		balloon_out_leaf(s, gfns[done++], e, &d);
+	s->stats.ballooned += done * LARGE_PAGES;
+	s->memory_pages -= done * LARGE_PAGES;
+	generation = deferred_seal(&d);
+	p2m_unlock(s);
+	deferred_finish(&d, generation);
+	return done;
+}
+
+static bool balloon_small_can_go(struct space *s, gfn_t first)
 {
 	for (unsigned i = 0; i < LARGE_PAGES; i++) {
 		enum p2m_type t = p2m_lookup_locked(s, GFN(first.n + i)).type;
@@ -167,10 +208,10 @@ static bool balloon_large_can_go(struct space *s, gfn_t first)
 	return !pin_in_range(s, first, LARGE_PAGES);
 }
 
-static bool balloon_out_large(struct space *s, gfn_t first)
+/* An extent of 512 small pages, all or none. */
+static bool balloon_out_small(struct space *s, gfn_t first)
 {
 	struct p2m_cursor c = {0};
-	struct p2m_slot p;
 	struct deferred d;
 	uint64_t generation;
 	bool ok;
@@ -178,17 +219,13 @@ static bool balloon_out_large(struct space *s, gfn_t first)
 	deferred_init(&d, s);
 	p2m_lock(s);
 	ok = !s->dying && first.n < GFN_LIMIT && first.n % LARGE_PAGES == 0 &&
-	     balloon_large_can_go(s, first);
-	p = ok ? p2m_find(s, first) : (struct p2m_slot){0};
-	if (ok && p.entry && p.level == 2)
-		balloon_out_leaf(s, first, p.entry, &d);
-	else
-		for (unsigned i = 0; ok && i < LARGE_PAGES; i++) {
-			gfn_t gfn = GFN(first.n + i);
+	     balloon_small_can_go(s, first);
+	for (unsigned i = 0; ok && i < LARGE_PAGES; i++) {
+		gfn_t gfn = GFN(first.n + i);
 
-			balloon_unmap(s, gfn, balloon_can_go(s, &c, gfn),
-			              mm.format->soft(P2M_SOFT_BALLOONED), &d);
-		}
+		balloon_unmap(s, gfn, balloon_can_go(s, &c, gfn),
+		              mm.format->soft(P2M_SOFT_BALLOONED), &d);
+	}
 	s->stats.ballooned += ok ? LARGE_PAGES : 0;
 	s->memory_pages -= ok ? LARGE_PAGES : 0;
 	generation = deferred_seal(&d);
@@ -197,15 +234,27 @@ static bool balloon_out_large(struct space *s, gfn_t first)
 	return ok;
 }
 
+static uint64_t balloon_out_large(struct space *s, const gfn_t *gfns, uint64_t n)
+{
+	uint64_t done = 0, went;
+
+	while (done < n) {
+		went = balloon_out_leaves(s, gfns + done, n - done);
+		if (!went && balloon_out_small(s, gfns[done]))
+			went = 1;
+		if (!went)
+			break;
+		done += went;
+	}
+	return done;
+}
+
 uint64_t balloon_out(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order)
 {
 	uint64_t done = 0, went = 0;
 
-	if (order == LARGE_ORDER) {
-		while (done < n && balloon_out_large(s, gfns[done]))
-			done++;
-		return done;
-	}
+	if (order == LARGE_ORDER)
+		return balloon_out_large(s, gfns, n);
 	while (order == 0 && done < n) {
 		uint64_t batch = min_u64(n - done, DEFERRED_MAX);
 
@@ -301,15 +350,27 @@ static bool balloon_in_small(struct space *s, gfn_t first)
 	return false;
 }
 
+/* Whether all 512 pages are holes in promised RAM. */
+static bool balloon_all_holes(struct space *s, gfn_t first)
+{
+	uint64_t hole = mm.format->soft(P2M_SOFT_BALLOONED);
+	struct p2m_slot p = p2m_find(s, first);
+	unsigned i = 0;
+
+	if (!p.entry || p.level != 1)
+		return false;
+	while (i < LARGE_PAGES && p2m_entry_get(&p.entry[i]) == hole)
+		i++;
+	return i == LARGE_PAGES;
+}
+
 static bool balloon_in_large(struct space *s, gfn_t first)
 {
 	bool ok = first.n % LARGE_PAGES == 0 && first.n < GFN_LIMIT, promised;
 
 	p2m_lock(s);
 	ok = ok && !s->dying && s->memory_pages + LARGE_PAGES <= s->max_pages;
-	promised = ok && p2m_table_promised(s, first, 1);
-	for (unsigned i = 0; promised && i < LARGE_PAGES; i++)
-		promised = p2m_lookup_locked(s, GFN(first.n + i)).type == P2M_BALLOONED;
+	promised = ok && p2m_table_promised(s, first, 1) && balloon_all_holes(s, first);
 	promised = promised && large_populate(s, first) == MM_OK;
 	if (promised) {
 		s->stats.ballooned -= LARGE_PAGES;
@@ -324,8 +385,11 @@ uint64_t balloon_in(struct space *s, const gfn_t *gfns, uint64_t n, unsigned ord
 	uint64_t done = 0, came = 0;
 
 	if (order == LARGE_ORDER) {
-		while (done < n && balloon_in_large(s, gfns[done]))
-			done++;
+		while (done < n)
+			if (balloon_in_large(s, gfns[done]))
+				done++;
+			else if (!repay_some())
+				break;
 		return done;
 	}
 	while (order == 0 && done < n) {
@@ -333,7 +397,7 @@ uint64_t balloon_in(struct space *s, const gfn_t *gfns, uint64_t n, unsigned ord
 
 		came = balloon_in_batch(s, gfns + done, batch);
 		done += came;
-		if (came < batch)
+		if (came < batch && !repay_some())
 			break;
 	}
 	return done;

@@ -34,6 +34,20 @@ static void set_free(struct frame *f, unsigned order, unsigned clean)
 	frame_set_bits(f, FRAME_FREE, clean | order << FRAME_ORDER_SHIFT);
 }
 
+/* Four tails at once, all of one kind before: a large frame has 512, and this is most of its cost.
+ */
+static inline void set_free_four(struct frame *f, enum frame_kind kind, unsigned clean)
+{
+	unsigned differ = (bits_of(&f[0]) ^ kind) | (bits_of(&f[1]) ^ kind) |
+	                  (bits_of(&f[2]) ^ kind) | (bits_of(&f[3]) ^ kind);
+
+	ASSERT(!(differ & 15u));
+	set_free(&f[0], TAIL, clean);
+	set_free(&f[1], TAIL, clean);
+	set_free(&f[2], TAIL, clean);
+	set_free(&f[3], TAIL, clean);
+}
+
 static void list_insert(uint64_t n, unsigned order)
 {
 	struct frame *f = &mm.frames[n];
@@ -95,14 +109,17 @@ static void buddy_join(uint64_t n, unsigned order)
 void buddy_free(mfn_t mfn, unsigned order, bool clean)
 {
 	unsigned flag = clean ? FRAME_CLEAN : 0;
+	struct frame *f = &mm.frames[mfn.n];
+	enum frame_kind kind = frame_kind(f);
 
 	ASSERT(order < BUDDY_ORDERS && mfn.n && !(mfn.n & (BIT(order) - 1)));
-	for (uint64_t i = 0; i < BIT(order); i++) {
-		struct frame *f = &mm.frames[mfn.n + i];
-
-		ASSERT(frame_kind(f) != FRAME_FREE);
-		set_free(f, TAIL, flag);
-	}
+	ASSERT(kind != FRAME_FREE);
+	if (order < 2)
+		for (uint64_t i = 0; i < BIT(order); i++)
+			set_free(&f[i], TAIL, flag);
+	else
+		for (uint64_t i = 0; i < BIT(order); i += 4)
+			set_free_four(&f[i], kind, flag);
 	buddy.pages += BIT(order);
 	buddy_join(mfn.n, order);
 }

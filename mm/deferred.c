@@ -29,11 +29,33 @@ void deferred_add_clean(struct deferred *d, mfn_t mfn)
 	d->clean[d->n - 1] = true;
 }
 
+static inline unsigned deferred_bits(const struct frame *f)
+{
+	return atomic_load_explicit(&f->bits, memory_order_relaxed);
+}
+
+/* Whether one of four frames is a hint: most large frames hold none, and have 512. */
+static inline bool deferred_indexed_of_four(const struct frame *f)
+{
+	return (deferred_bits(&f[0]) | deferred_bits(&f[1]) | deferred_bits(&f[2]) |
+	        deferred_bits(&f[3])) &
+	       FRAME_INDEXED;
+}
+
+static void deferred_unindex_four(mfn_t first)
+{
+	for (unsigned i = 0; i < 4; i++)
+		if (frame_flag(frame_at(MFN(first.n + i)), FRAME_INDEXED))
+			index_remove(MFN(first.n + i));
+}
+
 void deferred_add_large(struct deferred *d, mfn_t mfn)
 {
-	for (unsigned i = 0; i < LARGE_PAGES; i++)
-		if (frame_flag(frame_at(MFN(mfn.n + i)), FRAME_INDEXED))
-			index_remove(MFN(mfn.n + i));
+	const struct frame *f = frame_at(mfn);
+
+	for (unsigned i = 0; i < LARGE_PAGES; i += 4)
+		if (__builtin_expect(deferred_indexed_of_four(&f[i]), 0))
+			deferred_unindex_four(MFN(mfn.n + i));
 	frame_set_flag(frame_at(mfn), LARGE_ORDER << FRAME_ORDER_SHIFT);
 	ASSERT(d->n < DEFERRED_MAX);
 	d->clean[d->n] = false;
@@ -66,7 +88,7 @@ static void deferred_give_other(struct space *s, mfn_t mfn)
 
 	switch (frame_kind(f)) {
 	case FRAME_PRIVATE:
-		fund_give(s, mfn, LARGE_ORDER);
+		fund_give_dirty(s, mfn, LARGE_ORDER);
 		break;
 	case FRAME_SHARED:
 		shared_put(mfn);

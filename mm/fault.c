@@ -7,14 +7,14 @@
 #include "mm/cow.h"
 #include "mm/flush.h"
 #include "mm/populate.h"
+#include "mm/repay.h"
 
-static enum mm_verdict fault_verdict(struct space *s, enum mm_status st)
+static enum mm_verdict fault_verdict(enum mm_status st)
 {
 	switch (st) {
 	case MM_OK:
 		return VERDICT_RESUME;
 	case MM_NOMEM:
-		s->stats.waits++;
 		return VERDICT_WAIT;
 	case MM_INVAL:
 		return VERDICT_REFUSE;
@@ -57,20 +57,35 @@ static enum mm_verdict fault_read(struct space *s, gfn_t gfn, unsigned access)
 	return VERDICT_RESUME;
 }
 
-enum mm_verdict mm_fault(struct space *s, gfn_t gfn, unsigned access)
+static enum mm_verdict fault_try(struct space *s, gfn_t gfn, unsigned access)
 {
 	enum mm_verdict verdict;
 	mfn_t mfn;
 
-	if (gfn.n >= GFN_LIMIT)
-		return VERDICT_DEVICE;
 	p2m_lock(s);
 	if (s->dying)
 		verdict = VERDICT_DEVICE;
 	else if (access & FAULT_WRITE)
-		verdict = fault_verdict(s, cow_writable(s, gfn, access & FAULT_GUEST_WALK, &mfn));
+		verdict = fault_verdict(cow_writable(s, gfn, access & FAULT_GUEST_WALK, &mfn));
 	else
 		verdict = fault_read(s, gfn, access);
 	p2m_unlock(s);
+	return verdict;
+}
+
+enum mm_verdict mm_fault(struct space *s, gfn_t gfn, unsigned access)
+{
+	enum mm_verdict verdict;
+
+	if (gfn.n >= GFN_LIMIT)
+		return VERDICT_DEVICE;
+	do
+		verdict = fault_try(s, gfn, access);
+	while (verdict == VERDICT_WAIT && repay_some());
+	if (verdict == VERDICT_WAIT) {
+		p2m_lock(s);
+		s->stats.waits++;
+		p2m_unlock(s);
+	}
 	return verdict;
 }

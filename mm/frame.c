@@ -22,6 +22,7 @@
  * lock) while the index drops a hint of it (bucket lock).
  */
 #include "mm/buddy.h"
+#include "mm/charge.h"
 #include "mm/core.h"
 #include "mm/dirty.h"
 #include "mm/fund.h"
@@ -29,6 +30,7 @@
 #include "mm/index.h"
 #include "mm/merge.h"
 #include "mm/ranges.h"
+#include "mm/repay.h"
 #include "mm/scan.h"
 
 struct mm_core mm;
@@ -85,6 +87,8 @@ void mm_init(const struct mm_config *c)
 	mm.zero = frame_make_constant(0x00);
 	mm.ones = frame_make_constant(0xff);
 	fund_init(c->reserve_pages);
+	charge_init();
+	repay_init();
 	hash_init();
 	index_init(c->buckets, c->nr_buckets);
 	merge_init();

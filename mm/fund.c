@@ -2,21 +2,36 @@
 /*
  * Funding: see fund.h for the rule. Here is its arithmetic, once:
  *
- *	debt = sum over spaces of max(0, min - held)	kept incrementally
- *	free >= debt					invariant 11
+ *	short(s) = max(0, min - held)
+ *	debt     = sum over spaces of short(s) + credits(s)	kept incrementally
+ *	free >= debt						invariant 11
  *
- * A space that takes a frame below its min pays its own debt with it, so it is
- * served as long as one frame is free at all, and there is one, as debt > 0.
- * Anyone else must leave `debt` frames behind, and a populate
- * or an allocation of the hypervisor must leave the reserve behind too.
+ * Who takes a frame must leave
+ *
+ *	debt less what it pays		below its min, or with a credit: it pays its own debt
+ *					with the frame, and there is one, as debt > 0
+ *	debt				a guest that was asked to give memory back, for a few frames
+ *					(fund_lend): it may need some to do so
+ *	debt + loans			a break, once nothing is left to be repaid (repay.c)
+ *	debt + loans + reserve		everyone else
+ *
+ * and while others stand in line for memory (fund_set_line) only the first two are served:
+ * who is woken in turn has a credit, and nobody takes that frame away from it.
  */
 #include "mm/fund.h"
 #include "mm/buddy.h"
+#include "mm/charge.h"
 #include "mm/core.h"
 #include "mm/fund_batch.h"
+#include "mm/repay.h"
 #include "mm/trace.h"
 
-static uint64_t fund_reserve, fund_debt;
+#define FUND_NEVER (UINT64_MAX / 4) /* more than any machine has */
+
+/* What others than the payers of debt leave beyond it: the reserve, or all while there is a line.
+ */
+static uint64_t fund_reserve, fund_loans, fund_keep, fund_debt;
+static bool fund_line;
 
 static void fund_lock(void)
 {
@@ -28,33 +43,114 @@ static void fund_unlock(void)
 	lock_drop(&mm.free_lock, LOCK_FREE);
 }
 
-static uint64_t fund_debt_of(const struct space *s)
+static uint64_t fund_short_of(const struct space *s)
 {
 	return s->min_pages > s->held ? s->min_pages - s->held : 0;
 }
 
-static void fund_set_held(struct space *s, uint64_t held)
+/* s holds more alone; what it was short of is paid. */
+static inline void fund_add_held(struct space *s, uint64_t pages)
 {
-	fund_debt -= fund_debt_of(s);
-	s->held = held;
-	fund_debt += fund_debt_of(s);
+	if (s->held < s->min_pages)
+		fund_debt -= min_u64(fund_short_of(s), pages);
+	s->held += pages;
+}
+
+static inline void fund_drop_held(struct space *s, uint64_t pages)
+{
+	ASSERT(s->held >= pages);
+	s->held -= pages;
+	if (s->held < s->min_pages)
+		fund_debt += min_u64(fund_short_of(s), pages);
+}
+
+static void fund_drop_credits(struct space *s, uint64_t n)
+{
+	s->credits -= n;
+	fund_debt -= n;
+}
+
+/* s is about to take frames: what its min does not pay for, its credits do. */
+static inline void fund_pay(struct space *s, uint64_t pages)
+{
+	uint64_t own;
+
+	if (__builtin_expect(s->credits == 0, 1))
+		return;
+	own = min_u64(fund_short_of(s), pages);
+	fund_drop_credits(s, min_u64(s->credits, pages - own));
+}
+
+static void fund_set_keep(void)
+{
+	fund_keep = fund_line ? FUND_NEVER : fund_reserve + fund_loans;
 }
 
 void fund_init(uint64_t reserve_pages)
 {
 	fund_reserve = reserve_pages;
-	fund_debt = 0;
+	fund_debt = fund_loans = 0;
+	fund_line = false;
+	fund_set_keep();
+}
+
+void fund_set_reserve(uint64_t pages)
+{
+	fund_lock();
+	fund_reserve = pages;
+	fund_set_keep();
+	fund_unlock();
+}
+
+void fund_set_loans(uint64_t pages)
+{
+	fund_lock();
+	fund_loans = pages;
+	fund_set_keep();
+	fund_unlock();
+}
+
+void fund_lend(struct space *s, uint64_t pages)
+{
+	fund_lock();
+	s->loan = pages;
+	fund_unlock();
+}
+
+void fund_set_line(bool somebody_waits)
+{
+	fund_lock();
+	fund_line = somebody_waits;
+	fund_set_keep();
+	fund_unlock();
+}
+
+/* Not enough is free for everybody: may s have it all the same? */
+static bool fund_allows_scarce(struct space *s, uint64_t pages, enum fund_use use)
+{
+	uint64_t free = buddy_free_pages();
+	uint64_t own = use == FUND_MOVE ? 0 : min_u64(fund_short_of(s) + s->credits, pages);
+	bool is_break = use == FUND_BREAK && !fund_line && !repay_pending();
+
+	if (free >= pages && free - pages >= fund_debt - own) {
+		uint64_t left = free - pages - (fund_debt - own);
+
+		if (own == pages || (is_break && left >= fund_loans))
+			return true;
+		if (use != FUND_MOVE && s->loan >= pages - own) {
+			s->loan -= pages - own;
+			return true;
+		}
+	}
+	s->refused_break = use == FUND_BREAK;
+	return false;
 }
 
 /* Whether s may take `pages` frames for `use` and keep invariant 11 true. */
-static bool fund_allows(const struct space *s, uint64_t pages, enum fund_use use)
+static inline bool fund_allows(struct space *s, uint64_t pages, enum fund_use use)
 {
-	uint64_t free = buddy_free_pages();
-	uint64_t own = use == FUND_MOVE ? 0 : min_u64(fund_debt_of(s), pages);
-
-	if (free < pages || free - pages < fund_debt - own)
-		return false;
-	return use == FUND_BREAK || own == pages || free - pages >= fund_reserve;
+	return __builtin_expect(buddy_free_pages() >= pages + fund_debt + fund_keep, 1) ||
+	       fund_allows_scarce(s, pages, use);
 }
 
 static void fund_make_private(struct space *s, mfn_t mfn, gfn_t gfn)
@@ -77,7 +173,8 @@ static inline mfn_t fund_take_locked(struct space *s, gfn_t gfn, enum fund_use u
 		return MFN_NONE;
 	mfn = buddy_alloc(0);
 	ASSERT(mfn_valid(mfn)); /* any free block can be split */
-	fund_set_held(s, s->held + 1);
+	fund_pay(s, 1);
+	fund_add_held(s, 1);
 	*clean = frame_flag(frame_at(mfn), FRAME_CLEAN);
 	fund_make_private(s, mfn, gfn);
 	return mfn;
@@ -129,7 +226,9 @@ mfn_t fund_take_large(struct space *s, gfn_t gfn, enum fund_use use)
 	if (fund_allows(s, LARGE_PAGES, use))
 		mfn = buddy_alloc(LARGE_ORDER);
 	if (mfn_valid(mfn)) {
-		fund_set_held(s, s->held + LARGE_PAGES);
+		if (use != FUND_MOVE)
+			fund_pay(s, LARGE_PAGES);
+		fund_add_held(s, LARGE_PAGES);
 		for (unsigned i = 0; i < LARGE_PAGES; i++)
 			fund_make_private(s, MFN(mfn.n + i), GFN(gfn.n + i));
 	}
@@ -149,9 +248,18 @@ void fund_give(struct space *s, mfn_t mfn, unsigned order)
 {
 	fund_scrub(mfn, BIT(order));
 	fund_lock();
-	ASSERT(s->held >= BIT(order) && frame_kind(frame_at(mfn)) == FRAME_PRIVATE);
+	ASSERT(frame_kind(frame_at(mfn)) == FRAME_PRIVATE);
 	buddy_free(mfn, order, true);
-	fund_set_held(s, s->held - BIT(order));
+	fund_drop_held(s, BIT(order));
+	fund_unlock();
+	frame_count(FRAME_PRIVATE, FRAME_FREE, BIT(order));
+}
+
+void fund_give_dirty(struct space *s, mfn_t mfn, unsigned order)
+{
+	fund_lock();
+	buddy_free(mfn, order, false);
+	fund_drop_held(s, BIT(order));
 	fund_unlock();
 	frame_count(FRAME_PRIVATE, FRAME_FREE, BIT(order));
 }
@@ -161,8 +269,7 @@ void fund_give_batch(struct space *s, const uint32_t *frames, unsigned n)
 	fund_lock();
 	for (unsigned i = 0; i < n; i++)
 		buddy_free(MFN(frames[i]), 0, true);
-	ASSERT(s->held >= n);
-	fund_set_held(s, s->held - n);
+	fund_drop_held(s, n);
 	fund_unlock();
 	frame_count(FRAME_PRIVATE, FRAME_FREE, n);
 }
@@ -185,7 +292,7 @@ bool fund_unhold(struct space *s)
 	ASSERT(s->held > 0);
 	ok = s->held > s->min_pages || buddy_free_pages() > fund_debt;
 	if (ok)
-		fund_set_held(s, s->held - 1);
+		fund_drop_held(s, 1);
 	fund_unlock();
 	return ok;
 }
@@ -193,25 +300,27 @@ bool fund_unhold(struct space *s)
 void fund_hold(struct space *s)
 {
 	fund_lock();
-	fund_set_held(s, s->held + 1);
+	fund_add_held(s, 1);
 	fund_unlock();
 }
 
+/* ---- the guarantee ---- */
+
 enum mm_status fund_set_min(struct space *s, uint64_t min_pages)
 {
-	uint64_t before = s->min_pages;
+	uint64_t before = s->min_pages, owed = fund_debt;
 	bool ok;
 
 	fund_lock();
-	fund_debt -= fund_debt_of(s);
+	owed = fund_debt - fund_short_of(s);
 	s->min_pages = min_pages;
-	fund_debt += fund_debt_of(s);
-	ok = min_pages <= before || fund_debt <= buddy_free_pages();
-	if (!ok) {
-		fund_debt -= fund_debt_of(s);
+	owed += fund_short_of(s);
+	/* A new promise leaves the reserve alone; what was promised before may not. */
+	ok = min_pages <= before || owed + fund_reserve + fund_loans <= buddy_free_pages();
+	if (ok)
+		fund_debt = owed;
+	else
 		s->min_pages = before;
-		fund_debt += fund_debt_of(s);
-	}
 	fund_unlock();
 	return ok ? MM_OK : MM_NOMEM;
 }
@@ -222,26 +331,73 @@ struct fund_view fund_look(void)
 
 	fund_lock();
 	v.free = buddy_free_pages();
-	v.reserve = min_u64(v.free, fund_reserve);
 	v.debt = fund_debt;
+	v.reserve_level = fund_reserve;
+	v.loans = min_u64(v.free - min_u64(v.free, v.debt), fund_loans);
+	v.reserve = min_u64(v.free - min_u64(v.free, v.debt + v.loans), fund_reserve);
 	fund_unlock();
 	return v;
+}
+
+/* ---- credits: a frame for who is woken ---- */
+
+bool fund_grant(struct space *s, bool from_reserve)
+{
+	uint64_t keep = from_reserve ? fund_loans : fund_loans + fund_reserve;
+	bool within, ok;
+
+	if (env_refuse_alloc())
+		return false;
+	fund_lock();
+	within = s->held + s->grants < s->min_pages; /* each of them has a frame in the debt */
+	if (s->loan > s->grants)
+		keep = 0;
+	ok = buddy_free_pages() > (within ? 0 : fund_debt + keep);
+	if (ok && !within) {
+		s->credits++;
+		fund_debt++;
+	}
+	if (ok)
+		s->grants++;
+	fund_unlock();
+	return ok;
+}
+
+void fund_ungrant(struct space *s)
+{
+	fund_lock();
+	if (s->grants)
+		s->grants--;
+	if (s->credits > s->grants)
+		fund_drop_credits(s, s->credits - s->grants);
+	fund_unlock();
+}
+
+void fund_ungrant_all(struct space *s)
+{
+	fund_lock();
+	s->grants = 0;
+	fund_drop_credits(s, s->credits);
+	fund_unlock();
 }
 
 /* ---- frames that belong to no page of a guest ---- */
 
 mfn_t fund_alloc(unsigned order, enum frame_kind kind, domid_t owner)
 {
-	uint64_t pages = BIT(order), keep;
+	uint64_t pages = BIT(order);
 	mfn_t mfn = MFN_NONE;
 
 	env_point(POINT_ALLOC);
 	if (env_refuse_alloc())
 		return MFN_NONE;
 	fund_lock();
-	keep = max_u64(fund_debt, fund_reserve);
-	if (buddy_free_pages() >= pages && buddy_free_pages() - pages >= keep)
+	if (buddy_free_pages() >= pages + fund_debt + fund_reserve + fund_loans &&
+	    charge_add(kind, owner, pages)) {
 		mfn = buddy_alloc(order);
+		if (!mfn_valid(mfn)) /* in pieces */
+			charge_drop(kind, owner, pages);
+	}
 	for (uint64_t i = 0; mfn_valid(mfn) && i < pages; i++) {
 		struct frame *f = frame_at(MFN(mfn.n + i));
 
@@ -259,6 +415,7 @@ mfn_t fund_alloc(unsigned order, enum frame_kind kind, domid_t owner)
 void fund_release(mfn_t mfn, unsigned order)
 {
 	enum frame_kind kind = frame_kind(frame_of(mfn));
+	domid_t owner = frame_owner(frame_at(mfn));
 
 	ASSERT(kind == FRAME_HYPERVISOR || kind == FRAME_SERVICE || kind == FRAME_TABLE);
 	for (uint64_t i = 0; i < BIT(order); i++)
@@ -266,6 +423,7 @@ void fund_release(mfn_t mfn, unsigned order)
 	if (kind == FRAME_SERVICE) /* a guest wrote there */
 		fund_scrub(mfn, BIT(order));
 	fund_lock();
+	charge_drop(kind, owner, BIT(order));
 	buddy_free(mfn, order, kind == FRAME_SERVICE);
 	fund_unlock();
 	frame_count(kind, FRAME_FREE, BIT(order));
@@ -273,8 +431,13 @@ void fund_release(mfn_t mfn, unsigned order)
 
 mfn_t frame_alloc(unsigned order, enum frame_kind kind, domid_t owner)
 {
+	mfn_t mfn;
+
 	ASSERT(order < BUDDY_ORDERS && (kind == FRAME_HYPERVISOR || kind == FRAME_SERVICE));
-	return fund_alloc(order, kind, owner);
+	do
+		mfn = fund_alloc(order, kind, owner);
+	while (!mfn_valid(mfn) && repay_some());
+	return mfn;
 }
 
 void frame_free(mfn_t mfn, unsigned order)

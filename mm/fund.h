@@ -2,11 +2,12 @@
 /*
  * Funding: who may take a frame. Invariant 11:
  *
- *	free + reserve >= sum over spaces of max(0, min - held alone)
+ *	free >= sum over spaces of max(0, min - held alone)
  *
- * The right side is the *debt*: frames that guaranteed memory may still claim.
- * The reserve is not a list of its own: it is the lowest `reserve` frames of
- * the free count, so freed frames refill it before anything else by themselves.
+ * The right side, and the credits of those who were woken (below), are the *debt*: frames
+ * that are spoken for. The reserve is not a list of its own: it is the next `reserve` frames of
+ * the free count above the debt, so freed frames refill it before anything else by themselves.
+ * Only breaks may take them, as a break is our doing and not the guest's.
  *
  * "Held alone" is kept per space as its private frames (space.held). A shared
  * frame with a count of one is held alone as well, but without a reverse map
@@ -65,11 +66,39 @@ void fund_hold(struct space *s);
  */
 enum mm_status fund_set_min(struct space *s, uint64_t min_pages) must_check;
 
+/* How many frames are kept for breaks; mm/policy/reserve.c says how many are wise. */
+void fund_set_reserve(uint64_t pages);
+
+/*
+ * A guest that gives memory back may need some for it: the page of a list, a stack. When
+ * everything is used up, that is the frame on which all hangs. So a few are kept for
+ * loans; a space may have `pages` of them from now on, in its turn or out of it.
+ */
+void fund_set_loans(uint64_t pages);
+void fund_lend(struct space *s, uint64_t pages);
+
+/* ---- who waits (the line itself is the kernel's) ----
+ * While somebody stands in line, nobody above its min takes a frame without a credit: the
+ * memory that comes back goes to who is first, and not to who is fast.
+ */
+void fund_set_line(bool somebody_waits);
+
+/*
+ * A waiter of s is about to be woken: set a frame aside for it, from the reserve too if
+ * from_reserve. False: there is none, and it must wait on. Within its min a space has one always.
+ */
+bool fund_grant(struct space *s, bool from_reserve) must_check;
+/* It has what it wanted, or wants no more: what was set aside for it and not used is free. */
+void fund_ungrant(struct space *s);
+void fund_ungrant_all(struct space *s); /* of a dying space */
+
 /* For audit, statistics and tests; a consistent pair. */
 struct fund_view {
 	uint64_t free;    /* all free frames, the reserve included */
-	uint64_t reserve; /* how many of them only breaks may use: at most the configured level */
-	uint64_t debt;
+	uint64_t debt;    /* how many of them are spoken for */
+	uint64_t reserve; /* how many of the others only breaks may use: at most the level */
+	uint64_t reserve_level;
+	uint64_t loans; /* and how many only guests may use that give memory back */
 };
 struct fund_view fund_look(void);
 

@@ -18,6 +18,9 @@ unsigned fund_take_batch(struct space *s, const gfn_t *gfns, struct fund_frame *
 /* fund_give for n single frames that hold zeroes already, under one hold of the lock. */
 void fund_give_batch(struct space *s, const uint32_t *frames, unsigned n);
 
+/* fund_give without the scrubbing: the frames hold what they held, and are not FRAME_CLEAN. */
+void fund_give_dirty(struct space *s, mfn_t mfn, unsigned order);
+
 /* frame_alloc and frame_free for any kind that is no guest page; page tables too. */
 mfn_t fund_alloc(unsigned order, enum frame_kind kind, domid_t owner) must_check;
 void fund_release(mfn_t mfn, unsigned order);

@@ -2,7 +2,8 @@
 /*
  * The order of locks, written once:
  *
- *	scan lock -> p2m locks by ascending domain id -> one index bucket -> free list -> a policy's
+ *	scan lock -> repayments -> p2m locks by ascending domain id -> one index bucket
+ *	-> free list -> a policy's
  *
  * Each lock has a rank; a CPU may only take a lock of a higher rank than every
  * lock it holds. lock_take() asserts that, per CPU, in every build: it costs a
@@ -16,6 +17,7 @@
 #include "mm/leaf/types.h"
 
 #define LOCK_SCAN   1u
+#define LOCK_REPAY  2u
 #define LOCK_P2M    0x100u /* + domain id */
 #define LOCK_BUCKET 0x1000u
 #define LOCK_FREE   0x1001u

@@ -71,7 +71,12 @@ void scan_settle(void);
 
 struct mm_stats {
 	uint64_t frames_total, frames_free, frames_reserve, frames_table, frames_private;
-	uint64_t frames_shared, frames_service, frames_reserved, frames_constant;
+	uint64_t frames_shared, frames_service, frames_constant;
+	uint64_t frames_hypervisor; /* allocated for its own structures */
+	uint64_t
+	    frames_reserved;    /* never handed out: its image, the frame table, firmware, holes */
+	uint64_t frames_debt;   /* of the free ones, spoken for by guarantees and turns */
+	uint64_t reserve_level; /* how many frames_reserve should be */
 
 	uint64_t pages_shared;   /* shared frames in use */
 	uint64_t pages_sharing;  /* mappings saved: mappings of shared frames - shared frames */
@@ -104,6 +109,21 @@ struct share_split share_split(void);
 
 /* A domain's exact part of its shared frames, in 1/2^32 pages; all CPUs stopped. */
 uint64_t share_part(struct space *s);
+
+/*
+ * What a domain has, in pages. memory = populated + untouched + compressed; populated = own
+ * frames + mappings of shared and of constant frames. tables, service and hypervisor are frames
+ * beside them; the frames of all domains, shared, constant, free and reserved ones are the machine.
+ */
+struct mm_account {
+	uint64_t memory, max, min;
+	uint64_t populated, untouched, compressed, ballooned;
+	uint64_t own;      /* private frames */
+	uint64_t mappings; /* of shared frames; constants apart */
+	uint64_t tables, service, hypervisor;
+	uint64_t owed; /* of its min, what it does not hold now: free frames back it */
+};
+struct mm_account mm_account(struct space *s);
 
 /* ---- audit ---- */
 

@@ -122,6 +122,8 @@ uint64_t *p2m_make_large(struct space *s, gfn_t gfn) must_check;
 
 /* Table frames from the space's pool, zeroed; promised: see p2m_table.c. */
 mfn_t p2m_table_alloc(struct space *s, bool promised) must_check;
+/* The same, holding anything: for who fills all of it at once. */
+mfn_t p2m_table_take(struct space *s, bool promised) must_check;
 /* Back into the pool: nothing points at it any more, and that is flushed. */
 void p2m_table_release(struct space *s, mfn_t table, bool promised);
 

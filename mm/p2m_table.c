@@ -10,6 +10,7 @@
 #include "mm/p2m.h"
 #include "mm/p2m_table.h"
 #include "mm/fund_batch.h"
+#include "mm/repay.h"
 
 #define TABLES_ELSEWHERE 16u /* for mappings outside of promised RAM */
 
@@ -58,7 +59,7 @@ void p2m_table_release(struct space *s, mfn_t table, bool promised)
 	s->table_promised += promised;
 }
 
-mfn_t p2m_table_alloc(struct space *s, bool promised)
+mfn_t p2m_table_take(struct space *s, bool promised)
 {
 	mfn_t table = s->table_pool;
 
@@ -69,6 +70,15 @@ mfn_t p2m_table_alloc(struct space *s, bool promised)
 	s->table_pool_pages--;
 	s->table_promised -= promised;
 	frame_at(table)->link = 0;
+	return table;
+}
+
+mfn_t p2m_table_alloc(struct space *s, bool promised)
+{
+	mfn_t table = p2m_table_take(s, promised);
+
+	if (!mfn_valid(table))
+		return MFN_NONE;
 	env_page_zero(env_frame(table));
 	return table;
 }
@@ -89,16 +99,34 @@ bool p2m_pool_drain(struct space *s, uint64_t budget)
 	return true;
 }
 
+/* All that s may ever need, the root included. */
+static uint64_t tables_wanted(const struct space *s)
+{
+	uint64_t beyond = s->max_pages - s->memory_pages;
+
+	return tables_promised(s) + 1 + TABLES_ELSEWHERE +
+	       align_up(beyond, LARGE_PAGES) / LARGE_PAGES;
+}
+
+uint64_t space_tables_needed(const struct space_config *c)
+{
+	struct space s;
+
+	space_place_ram(&s, c);
+	return tables_wanted(&s);
+}
+
 enum mm_status p2m_pool_fill(struct space *s)
 {
-	uint64_t beyond = s->max_pages - s->memory_pages, want;
+	uint64_t want = tables_wanted(s);
 
 	s->table_promised = tables_promised(s);
-	want =
-	    s->table_promised + 1 + TABLES_ELSEWHERE + align_up(beyond, LARGE_PAGES) / LARGE_PAGES;
 	for (uint64_t i = 0; i < want; i++) {
-		mfn_t table = fund_alloc(0, FRAME_TABLE, s->domid);
+		mfn_t table;
 
+		do
+			table = fund_alloc(0, FRAME_TABLE, s->domid);
+		while (!mfn_valid(table) && repay_some());
 		if (!mfn_valid(table)) {
 			ASSERT(p2m_pool_drain(s, UINT64_MAX));
 			return MM_NOMEM;

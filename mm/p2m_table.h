@@ -8,6 +8,9 @@
 /* Whether a table of this level that covers gfn lies over promised RAM. */
 bool p2m_table_promised(const struct space *s, gfn_t gfn, unsigned level);
 
+/* Where its RAM lies: low_pages, high_first, high_pages, memory_pages, max_pages (space.c). */
+void space_place_ram(struct space *s, const struct space_config *c);
+
 /* Take all table frames and the root. MM_NOMEM: none is taken. */
 enum mm_status p2m_pool_fill(struct space *s) must_check;
 

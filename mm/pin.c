@@ -7,6 +7,7 @@
  */
 #include "mm/pin.h"
 #include "mm/cow.h"
+#include "mm/repay.h"
 
 static struct space_pin *pin_find(struct space *s, gfn_t gfn)
 {
@@ -63,11 +64,13 @@ enum mm_status mm_pin(struct space *s, gfn_t gfn, void **page)
 	enum mm_status st;
 	mfn_t mfn;
 
-	p2m_lock(s);
-	st = pin_locked(s, gfn, &mfn);
+	do {
+		p2m_lock(s);
+		st = pin_locked(s, gfn, &mfn);
+		p2m_unlock(s);
+	} while (st == MM_NOMEM && repay_some());
 	if (st == MM_OK)
 		*page = env_frame(mfn);
-	p2m_unlock(s);
 	return st;
 }
 

@@ -3,7 +3,8 @@
  * The life of a space. Making one checks, then takes its table frames and its
  * guarantee, then publishes it: after that nothing can fail. Taking one down goes in slices:
  *
- *	first slice	dying: no new mapping; its guarantee is nobody's debt any more
+ *	first slice	dying: no new mapping; its guarantee is nobody's debt any more; its
+ *			memory is offered to whoever is short (repay.c)
  *	leaves		by guest frame, from a cursor that is good between slices
  *	tables		from the leaves to the root, then the pool
  *	last		out of the list of spaces, under the scan lock: no scan holds a
@@ -14,6 +15,7 @@
 #include "mm/fund.h"
 #include "mm/p2m_table.h"
 #include "mm/pin.h"
+#include "mm/repay.h"
 #include "mm/trace.h"
 
 #define LOW_RAM_PAGES  (UINT64_C(3) << (30 - PAGE_SHIFT)) /* guest RAM below 3 GiB */
@@ -26,16 +28,21 @@ static bool space_config_ok(const struct space_config *c)
 	       c->max_pages < GFN_LIMIT - HIGH_RAM_FIRST;
 }
 
-static void space_init(struct space *s, const struct space_config *c)
+void space_place_ram(struct space *s, const struct space_config *c)
 {
-	__builtin_memset(s, 0, sizeof(*s));
-	s->domid = c->domid;
-	s->share_group = c->share_group;
 	s->low_pages = min_u64(c->memory_pages, LOW_RAM_PAGES);
 	s->high_first = HIGH_RAM_FIRST;
 	s->high_pages = c->memory_pages - s->low_pages;
 	s->memory_pages = c->memory_pages;
 	s->max_pages = c->max_pages;
+}
+
+static void space_init(struct space *s, const struct space_config *c)
+{
+	__builtin_memset(s, 0, sizeof(*s));
+	s->domid = c->domid;
+	s->share_group = c->share_group;
+	space_place_ram(s, c);
 	s->stats.untouched = c->memory_pages;
 	flush_space_init(s);
 }
@@ -60,7 +67,9 @@ enum mm_status space_create(struct space *s, const struct space_config *c)
 	st = p2m_pool_fill(s);
 	if (st != MM_OK)
 		return st;
-	st = fund_set_min(s, c->min_pages);
+	do
+		st = fund_set_min(s, c->min_pages);
+	while (st == MM_NOMEM && repay_some());
 	if (st == MM_OK && !atomic_compare_exchange_strong(&mm.spaces[c->domid], &none, s))
 		st = MM_INVAL; /* another CPU was faster with this domain id */
 	if (st != MM_OK)
@@ -95,6 +104,7 @@ static void space_begin_end(struct space *s)
 	s->destroy_cursor = 0;
 	pin_drop_all(s);
 	ASSERT(fund_set_min(s, 0) == MM_OK);
+	fund_ungrant_all(s);
 }
 
 /* The entry at gfn, not empty, goes; returns how many pages it covered. */
@@ -148,26 +158,40 @@ static bool space_unlist(struct space *s)
 	if (!lock_try(&mm.scan_lock, LOCK_SCAN))
 		return false;
 	trace_space_end(s);
+	repay_forget(s); /* nobody gives its pages back any more */
 	atomic_store_explicit(&mm.spaces[s->domid], NULL, memory_order_release);
 	lock_drop(&mm.scan_lock, LOCK_SCAN);
 	return true;
 }
 
-bool space_destroy_step(struct space *s, uint64_t budget)
+bool space_give_back(struct space *s, uint64_t budget)
 {
 	struct deferred d;
 	uint64_t generation;
-	bool leaves_gone, gone = false;
+	bool gone;
 
 	deferred_init(&d, s);
 	p2m_lock(s);
-	if (!s->dying)
-		space_begin_end(s);
-	leaves_gone = space_drop_leaves(s, budget, &d);
+	ASSERT(s->dying);
+	gone = space_drop_leaves(s, budget, &d);
 	generation = deferred_seal(&d);
 	p2m_unlock(s);
 	deferred_finish(&d, generation);
-	if (!leaves_gone)
+	return gone;
+}
+
+bool space_destroy_step(struct space *s, uint64_t budget)
+{
+	bool begins, gone;
+
+	p2m_lock(s);
+	begins = !s->dying;
+	if (begins)
+		space_begin_end(s);
+	p2m_unlock(s);
+	if (begins)
+		repay_offer(s);
+	if (!space_give_back(s, budget))
 		return false;
 
 	p2m_lock(s);

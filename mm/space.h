@@ -91,7 +91,13 @@ struct space {
 	mfn_t table_pool; /* free page-table frames, linked through the frame table */
 	uint64_t table_pool_pages;
 	uint64_t table_promised; /* of these, how many promised RAM may still ask for */
-	uint64_t held;           /* fund.c: private frames; under the free-list lock */
+
+	/* fund.c, under the free-list lock */
+	uint64_t held;            /* private frames */
+	uint64_t grants, credits; /* turns given to its waiters, and frames set aside for them */
+	uint64_t loan;            /* frames that it may have in order to give others back */
+	bool refused_break;       /* what it was refused last was a copy, not a new page */
+
 	struct space_pin pins[SPACE_MAX_PINS];
 	uint64_t destroy_cursor;
 	struct space_stats stats;
@@ -106,6 +112,9 @@ struct space {
  * be backed; then nothing has changed.
  */
 enum mm_status space_create(struct space *s, const struct space_config *c) must_check;
+
+/* The page-table frames that space_create takes for a space of this description. */
+uint64_t space_tables_needed(const struct space_config *c);
 
 /*
  * Give back up to `budget` pages of a dying space; no vCPU may run in it any

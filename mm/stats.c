@@ -4,6 +4,7 @@
  * a domain's part of its shared frames, are computed by a walk on request and
  * are never a limit: another domain's death must not change what one may have.
  */
+#include "mm/charge.h"
 #include "mm/fund.h"
 #include "mm/p2m.h"
 
@@ -29,8 +30,10 @@ static void stats_frames(struct mm_stats *st)
 	st->frames_shared = counter_read(&mm.kinds[FRAME_SHARED]);
 	st->frames_service = counter_read(&mm.kinds[FRAME_SERVICE]);
 	st->frames_constant = counter_read(&mm.kinds[FRAME_CONSTANT]);
-	st->frames_reserved =
-	    counter_read(&mm.kinds[FRAME_RESERVED]) + counter_read(&mm.kinds[FRAME_HYPERVISOR]);
+	st->frames_reserved = counter_read(&mm.kinds[FRAME_RESERVED]);
+	st->frames_hypervisor = counter_read(&mm.kinds[FRAME_HYPERVISOR]);
+	st->frames_debt = v.debt;
+	st->reserve_level = v.reserve_level;
 }
 
 struct mm_stats mm_stats(void)
@@ -71,6 +74,29 @@ struct mm_stats mm_stats(void)
 	st.merges_given_up = counter_read(&mm.count.merges_given_up);
 	st.flushes = counter_read(&mm.count.flushes);
 	return st;
+}
+
+struct mm_account mm_account(struct space *s)
+{
+	struct charge c = charge_of(s->domid);
+	struct space_stats st;
+	struct mm_account a;
+
+	p2m_lock(s);
+	st = s->stats;
+	a = (struct mm_account){.memory = s->memory_pages, .max = s->max_pages};
+	p2m_unlock(s);
+	a.min = s->min_pages;
+	a.own = st.private_pages;
+	a.mappings = st.shared_mappings;
+	a.populated = a.own + a.mappings + st.zero_mappings + st.ones_mappings;
+	a.untouched = st.untouched;
+	a.ballooned = st.ballooned;
+	a.tables = st.table_frames;
+	a.service = c.service;
+	a.hypervisor = c.hypervisor;
+	a.owed = a.min - min_u64(a.min, s->held);
+	return a;
 }
 
 /* ---- by walk, all CPUs stopped ---- */

@@ -14,7 +14,8 @@
  *    what comes after that extent is untouched.
  * mode=follow: keeps the memory that hypercall 50 names, until a shutdown is asked.
  * mode=breathe: gives half of its memory back and takes it again, every period= ms.
- * Both say `# balloon target=N current=N` and check all contents as they go.
+ * mode=extents: extents= of 2 MiB go out and come back, 64 a call.
+ * The two before say `# balloon target=N current=N` and check all contents as they go.
  *
  * Options: mode=  pages=N  rounds=N (3)  wait=MS for merging (300)  period=MS (3000)
  */
@@ -68,6 +69,10 @@ void guest_main(void)
 	}
 	if (option_is("mode", "breathe")) {
 		balloon_breathe();
+		return;
+	}
+	if (option_is("mode", "extents")) {
+		balloon_test_extents();
 		return;
 	}
 	balloon_prepare(1100); /* 2 MiB and its alignment for refused.c */

@@ -20,5 +20,6 @@ void balloon_test_rounds(void);  /* rounds.c */
 void balloon_test_refused(void); /* refused.c */
 void balloon_follow(void);       /* follow.c */
 void balloon_breathe(void);
+void balloon_test_extents(void); /* extents.c */
 
 #endif

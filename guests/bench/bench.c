@@ -14,6 +14,8 @@
  *	zero_break	the first write to a page of which only zeroes were read
  *	cow_break	a write to a merged page, the copy included
  *	balloon_out	512 single pages in one call, a page; balloon_in likewise
+ *	extent_out	four extents of 2 MiB in one call, a page; extent_in likewise
+ *	scrub		zeroing one page, which is in balloon_out and extent_in
  *
  * With `settle` it prints "# bench ready" when its equal pages are written, and
  * sleeps until hypercall 50's event (a new memory target): whoever measures
@@ -39,6 +41,9 @@
 
 #define RUNS         SAMPLES
 #define BALLOON_RUNS 8u
+#define EXTENTS      4u
+#define EXTENT_ORDER 9u
+#define EXTENT_PAGES (1u << EXTENT_ORDER)
 
 static uint8_t *merged;
 
@@ -124,6 +129,51 @@ static void measure_balloon(void)
 	sample_report("balloon_in", BALLOON_RUNS, BALLOON_BATCH);
 }
 
+/* What zeroing one page costs, in the way in which the hypervisor does it. */
+static void measure_scrub(void)
+{
+	uint8_t *page = memory_take(1);
+
+	for (unsigned i = 0; i < RUNS; i++) {
+		uint64_t *at = (uint64_t *)page, n = PAGE_SIZE / 8, t = rdtsc();
+
+		__asm__ volatile("rep stosq" : "+D"(at), "+c"(n) : "a"(0) : "memory");
+		sample_take(i, rdtsc() - t);
+	}
+	sample_report("scrub", RUNS, 1);
+}
+
+/* Extents of 2 MiB, all in one call, a page. The first time they come back large. */
+static void measure_extents(void)
+{
+	uint64_t in[BALLOON_RUNS];
+	uint8_t *area = memory_take_aligned(EXTENTS * EXTENT_PAGES, EXTENT_PAGES * PAGE_SIZE);
+	uint64_t gfns[EXTENTS];
+	long done = 0;
+
+	for (unsigned i = 0; i < EXTENTS; i++)
+		gfns[i] = (uint64_t)area / PAGE_SIZE + i * EXTENT_PAGES;
+	balloon_out(gfns, EXTENTS, EXTENT_ORDER);
+	balloon_in(gfns, EXTENTS, EXTENT_ORDER);
+	for (unsigned r = 0; r < BALLOON_RUNS; r++) {
+		uint64_t t;
+
+		for (unsigned i = 0; i < EXTENTS * EXTENT_PAGES; i++)
+			*(volatile uint64_t *)(area + i * PAGE_SIZE) = i + 1;
+		t = rdtsc();
+		done += balloon_out(gfns, EXTENTS, EXTENT_ORDER);
+		sample_take(r, rdtsc() - t);
+		t = rdtsc();
+		done += balloon_in(gfns, EXTENTS, EXTENT_ORDER);
+		in[r] = rdtsc() - t;
+	}
+	tap_is(done, 2 * BALLOON_RUNS * EXTENTS, "every extent went out and came in");
+	sample_report("extent_out", BALLOON_RUNS, EXTENTS * EXTENT_PAGES);
+	for (unsigned r = 0; r < BALLOON_RUNS; r++)
+		sample_take(r, in[r]);
+	sample_report("extent_in", BALLOON_RUNS, EXTENTS * EXTENT_PAGES);
+}
+
 /* One more than measured: the last reference to a merged frame is taken over, not copied. */
 static void prepare_merged(void)
 {
@@ -169,4 +219,6 @@ void guest_main(void)
 	await_merging();
 	measure_writes("cow_break", merged);
 	measure_balloon();
+	measure_scrub();
+	measure_extents();
 }

@@ -8,6 +8,7 @@ from quire_tools.fairness import both_cpus, fair
 from quire_tools.hostile_guests import Ends, beside_fuzzers
 from quire_tools.linux_guests import life, shares_as_the_oracle, shell_answers
 from quire_tools.machine import BUILD, TOP
+from quire_tools.overcommit import refused_often, resumes_after
 from quire_tools.trace_check import trace_holds
 
 # Where a guest or a script sleeps for a time that must be enough: QEMU's clock counts instructions
@@ -108,6 +109,8 @@ CASES = LINUX + FUZZ + [
     *with_cpus("storm", "storm.cfg", options=COUNTED),
     *with_cpus("balloon", "balloon.cfg"),
     Case("balloon from 2 MiB leaves", "balloon-large.cfg"),
+    Case("balloon in extents of 2 MiB", "balloon-extents.cfg", heard=["extents out=8 in=8 calls=1"]),
+    Case("1 GiB out and in, 128 MiB a call", "balloon-gib.cfg", machines=QEMU, memory=1280, heard=["extents out=512 in=512 calls=8"]),
     Case("balloon follows mem-set", "balloon-follow.cfg", options=COUNTED,
          # One page less than asked: shared_info took the place of one of its pages, as in Xen.
          script=["sleep 2000", "mem-set balloon 16", "sleep 2000", "mem-set balloon 24", "sleep 2000", "shutdown balloon",
@@ -133,6 +136,19 @@ CASES = LINUX + FUZZ + [
 
     Case("more is written than there is", "overcommit.cfg", memory=32, check=somebody_waited, options=COUNTED,
          script=["sleep 8000", *(f"shutdown fill-{n}" for n in (1, 2, 3)), *END]),
+
+    *with_cpus("nothing can run until one is destroyed", "stall.cfg", memory=32, options=COUNTED, script=[],
+               outcomes=lambda machine: {"fill-1": "alive"}, check=resumes_after("destroy fill-1", ("fill-2", "fill-3"))),
+    Case("nothing can run until a balloon is moved", "stall-balloon.cfg", memory=32, options=COUNTED | {"append": "scan.on=0"}, script=[],
+         check=resumes_after("mem-set balloon 4", ("fill-1", "fill-2"), last=("shutdown balloon",),
+                             first=("sleep 3000", "unpause fill-1", "unpause fill-2"))),
+
+    *with_cpus("the allocator refuses, and nobody minds", "refuse.cfg", options=COUNTED, check=refused_often,
+               script=["sleep 500", "refuse every 3", "sleep 1500", "audit", "refuse all 1000", "sleep 1500", "audit",
+                       "refuse every 2", "sleep 1500", "refuse off", *END]),
+    Case("it refuses where there is nothing to give", "overcommit.cfg", memory=32, options=COUNTED, check=refused_often,
+         script=["refuse every 3", "sleep 4000", "audit", "refuse all 1000", "sleep 4000", "refuse off", "audit",
+                 *(f"shutdown fill-{n}" for n in (1, 2, 3)), *END]),
 
     Case("sharing equals the oracle", "oracle.cfg", options=COUNTED, script=["sleep 1500"], check=against_oracle),
     *(Case(f"sharing equals the oracle, {what}", "oracle.cfg", machines=BOCHS, cpu={"bochs": cpu}, options={"append": append},

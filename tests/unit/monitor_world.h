@@ -20,7 +20,9 @@
 #include "kernel/log.h"
 #include "kernel/monitor.h"
 #include "kernel/quota.h"
+#include "kernel/overcommit.h"
 #include "kernel/tracer.h"
+#include "kernel/waiters.h"
 #include "mm/guest_table.h"
 #include "mm/scan.h"
 
@@ -296,6 +298,39 @@ struct space_stats space_stats(struct space *s)
 {
 	(void)s;
 	return (struct space_stats){.private_pages = 384};
+}
+
+/* ---- more memory promised than there is ---- */
+
+static enum overcommit_state overcommitted;
+
+struct mm_account mm_account(struct space *s)
+{
+	(void)s;
+	return (struct mm_account){
+	    .memory = 2048, .max = 4096, .min = 512, .own = 384, .tables = 20};
+}
+
+enum overcommit_state overcommit_state(void)
+{
+	return overcommitted;
+}
+
+uint64_t overcommit_longest_ns(const struct domain *d, unsigned *waiting)
+{
+	*waiting = overcommitted == OVERCOMMIT_FLOWS ? 0 : d->id;
+	return UINT64_C(1234000000);
+}
+
+bool overcommit_advice(struct domain *d, char *text, size_t bytes)
+{
+	text_format(text, bytes, "%s is in the way", d->name);
+	return d->id == 1;
+}
+
+struct waiters_view waiters_view(void)
+{
+	return (struct waiters_view){.waiting = 3, .longest_ns = UINT64_C(5678000000), .served = 9};
 }
 
 struct share_split share_split(void)

@@ -354,11 +354,12 @@ static void test_memory_far(void **state)
 static void test_memory_wait(void **state)
 {
 	(void)state;
-	host_fail_alloc(1);
+	host_fail_alloc_from(1);
 	memory_exit(0x7000, FAULT_WRITE);
 	assert_int_equal(v->state, VCPU_MEMORY);
 	assert_true(v->waited);
 	assert_int_equal(d->shutdown, SHUTDOWN_NONE);
+	host_fail_alloc(0);
 	vcpu_wake_memory_waiters();
 	assert_int_equal(v->state, VCPU_RUNNABLE);
 	memory_exit(0x7000, FAULT_WRITE);

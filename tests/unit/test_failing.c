@@ -297,6 +297,8 @@ static struct result op_look(unsigned limit)
 	(void)space_stats(&a);
 	(void)p2m_next(&a, GFN(AT_HOLE));
 	(void)share_part(&a);
+	(void)mm_account(&a);
+	(void)space_tables_needed(&(struct space_config){.memory_pages = 1, .max_pages = 1});
 	(void)mm_audit();
 	host_set_cpu(0);
 	if (flush_enter(&a))
@@ -351,7 +353,7 @@ static const struct row {
     {"frame_alloc",                                        "one frame",                    MAY,   op_frame_alloc      },
     {"frame_alloc",                                        "a large frame",                MAY,   op_frame_alloc_large},
     {"frame_free frame_of",                                "a service page",               NEVER, op_frame_free       },
-    {"mm_stats space_stats p2m_lookup p2m_next space_find share_split share_part mm_audit "
+    {"mm_stats space_stats p2m_lookup p2m_next space_find share_split share_part mm_account space_tables_needed mm_audit "
      "flush_enter flush_leave "
      "dirty_logged mm_dirty_source dirty_name",       "looking",                      NEVER, op_look             },
     {"mm_init mm_set_format mm_set_large_nx dirty_best",   "before the first space",       NEVER, NULL                },

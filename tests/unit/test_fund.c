@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Funding (mm/fund.c): invariant 11 and who may take a frame. */
+#include "mm/charge.h"
+#include "mm/p2m_table.h"
+#include "mm/repay.h"
 #include "tests/unit/mm_test.h"
 
 static struct space a, b;
@@ -56,8 +59,8 @@ static void guarantees_are_backed(void **state)
 	assert_int_equal(fund_look().debt, 0);
 }
 
-/* A greedy domain gets all but the others' guarantee and the reserve; the other one then
- * still gets its whole guarantee without waiting. */
+/* A greedy domain gets all but the others' guarantee and the reserve, which lie one above the
+ * other; the other one then still gets its whole guarantee without waiting. */
 static void guarantee_never_waits(void **state)
 {
 	uint64_t free;
@@ -66,11 +69,11 @@ static void guarantee_never_waits(void **state)
 	assert_int_equal(create(&a, 1, 1000, 0), MM_OK);
 	assert_int_equal(create(&b, 2, 300, 250), MM_OK);
 	free = host_free_frames();
-	assert_int_equal(write_until_wait(&a, 0, 1000), free - 250);
+	assert_int_equal(write_until_wait(&a, 0, 1000), free - 250 - 16);
 	audit_passes();
 	assert_false(mfn_valid(frame_alloc(0, FRAME_HYPERVISOR, 0)));
 	assert_int_equal(write_until_wait(&b, 0, 300), 250);
-	assert_int_equal(host_free_frames(), 0);
+	assert_int_equal(host_free_frames(), 16);
 	audit_passes();
 	destroy_space(&a);
 	destroy_space(&b);
@@ -189,14 +192,297 @@ static void merge_asks_too(void **state)
 	assert_int_equal(host_free_frames(), free_at_start);
 }
 
+/* What is promised to a new domain leaves the reserve alone, too. */
+static void promise_leaves_the_reserve(void **state)
+{
+	struct space_config c = {1, 7, 1000, 1000, 0};
+	uint64_t room = free_at_start - 16 - space_tables_needed(&c);
+
+	(void)state;
+	assert_int_equal(create(&a, 1, 1000, room + 1), MM_NOMEM);
+	assert_int_equal(create(&a, 1, 1000, room), MM_OK);
+	assert_int_equal(a.stats.table_frames, space_tables_needed(&c));
+	assert_int_equal(fund_look().free - fund_look().debt, 16);
+	assert_int_equal(fund_set_min(&a, fund_look().free - 16), MM_OK);
+	assert_int_equal(fund_set_min(&a, fund_look().free - 15), MM_NOMEM);
+	assert_int_equal(fund_look().debt, fund_look().free - 16);
+	destroy_space(&a);
+}
+
+/* ---- credits ---- */
+
+static uint64_t filled; /* pages of the greedy domain a */
+
+/* a holds all that it may; b has a page, and no min. */
+static void make_scarce(void)
+{
+	assert_int_equal(create(&a, 1, 2000, 0), MM_OK);
+	assert_int_equal(create(&b, 2, 300, 0), MM_OK);
+	guest_puts(&b, 0, 1);
+	filled = write_until_wait(&a, 0, 2000);
+	assert_false(fund_grant(&b, false));
+}
+
+static void give_back(uint64_t pages)
+{
+	while (pages--)
+		assert_int_equal(balloon_out(&a, &GFN(--filled), 1, 0), 1);
+}
+
+/* A frame that is set aside for one is not to be had for another, and is for this one. */
+static void credit_is_kept(void **state)
+{
+	(void)state;
+	make_scarce();
+	give_back(1);
+	assert_true(fund_grant(&b, false));
+	assert_int_equal(fund_look().debt, 1);
+	assert_int_equal(write_until_wait(&a, 1990, 1991), 0);
+	assert_false(fund_grant(&a, false));
+	assert_int_equal(write_until_wait(&b, 1, 2), 1);
+	assert_int_equal(fund_look().debt, 0);
+	audit_passes();
+	fund_ungrant(&b); /* it has used it: nothing to return */
+	assert_int_equal(write_until_wait(&b, 2, 3), 0);
+	destroy_space(&a);
+	destroy_space(&b);
+}
+
+/* What was set aside and not used goes back; and with the space that dies. */
+static void credit_goes_back(void **state)
+{
+	(void)state;
+	make_scarce();
+	give_back(1);
+	assert_true(fund_grant(&b, false));
+	fund_ungrant(&b);
+	assert_int_equal(fund_look().debt, 0);
+	assert_true(fund_grant(&b, false));
+	destroy_space(&b);
+	assert_int_equal(fund_look().debt, 0);
+	audit_passes();
+	destroy_space(&a);
+}
+
+/* Two turns, one of them given up: one frame stays aside. */
+static void credits_are_counted(void **state)
+{
+	(void)state;
+	make_scarce();
+	give_back(2);
+	assert_true(fund_grant(&b, false));
+	assert_true(fund_grant(&b, false));
+	assert_false(fund_grant(&b, false));
+	fund_ungrant(&b);
+	assert_int_equal(fund_look().debt, 1);
+	assert_int_equal(write_until_wait(&b, 1, 3), 2); /* the other is free for all again */
+	fund_ungrant(&b);
+	assert_int_equal(fund_look().debt, 0);
+	destroy_space(&a);
+	destroy_space(&b);
+}
+
+/* Within its min a space is always granted, from what is owed to it: nothing more is set aside. */
+static void grant_within_min(void **state)
+{
+	(void)state;
+	assert_int_equal(create(&b, 2, 300, 2), MM_OK);
+	assert_int_equal(create(&a, 1, 2000, 0), MM_OK);
+	filled = write_until_wait(&a, 0, 2000);
+	assert_int_equal(fund_look().debt, 2);
+	assert_true(fund_grant(&b, false));
+	assert_true(fund_grant(&b, false));
+	assert_int_equal(fund_look().debt, 2);
+	assert_false(fund_grant(&b, false)); /* the third would be above it */
+	assert_int_equal(write_until_wait(&b, 0, 3), 2);
+	assert_int_equal(fund_look().debt, 0);
+	destroy_space(&a);
+	destroy_space(&b);
+}
+
+/* While there is a line, nobody above its min takes a frame but in turn; who is below, does. */
+static void line_is_kept(void **state)
+{
+	(void)state;
+	assert_int_equal(create(&a, 1, 600, 0), MM_OK);
+	assert_int_equal(create(&b, 2, 300, 5), MM_OK);
+	fund_set_line(true);
+	assert_int_equal(write_until_wait(&a, 0, 1), 0);
+	assert_int_equal(write_until_wait(&b, 0, 300), 5);
+	assert_int_equal(balloon_in(&a, &GFN(0), 1, 0), 0);
+	assert_true(fund_grant(&a, false));
+	assert_int_equal(write_until_wait(&a, 0, 2), 1);
+	fund_set_line(false);
+	assert_int_equal(write_until_wait(&a, 1, 2), 1);
+	destroy_space(&a);
+	destroy_space(&b);
+}
+
+/* A break asks for what can be repaid before it touches the reserve. */
+static void reserve_comes_last(void **state)
+{
+	static struct space dying;
+
+	(void)state;
+	assert_int_equal(create(&dying, 3, 300, 0), MM_OK);
+	assert_int_equal(create(&a, 1, 2000, 0), MM_OK);
+	for (unsigned i = 1; i <= 3; i++)
+		guest_puts(&a, PAGE(i), 0x1234);
+	merge_pages(&a, GFN(1), &a, GFN(2));
+	merge_pages(&a, GFN(1), &a, GFN(3));
+	write_until_wait(&dying, 0, 300);
+	write_until_wait(&a, 10, 2000);
+	assert_int_equal(host_free_frames(), 16);
+	assert_false(space_destroy_step(&dying, 1)); /* one page is free */
+	assert_int_equal(write_until_wait(&a, 1990, 1991), 1);
+	assert_int_equal(host_free_frames(), 16);
+	guest_puts(&a, PAGE(1), 1); /* from the dying one, at once, and some more */
+	assert_true(host_free_frames() > 16);
+	destroy_space(&dying);
+	assert_false(repay_pending());
+	write_until_wait(&a, 400, 2000);
+	assert_int_equal(host_free_frames(), 16);
+	guest_puts(&a, PAGE(2), 1); /* now from the reserve */
+	assert_int_equal(host_free_frames(), 15);
+	audit_passes();
+	destroy_space(&a);
+}
+
+/* A write needs all of a dying domain's memory, page by page, and never waits for the reaper. */
+static void dying_memory_is_at_hand(void **state)
+{
+	uint64_t had;
+
+	(void)state;
+	assert_int_equal(create(&b, 2, 500, 0), MM_OK);
+	assert_int_equal(write_until_wait(&b, 0, 500), 500);
+	assert_int_equal(create(&a, 1, 2000, 0), MM_OK);
+	had = write_until_wait(&a, 0, 2000);
+	assert_false(space_destroy_step(&b, 0));
+	assert_true(repay_pending());
+	assert_int_equal(write_until_wait(&a, had, 2000), 500);
+	assert_int_equal(b.stats.private_pages, 0);
+	audit_passes();
+	destroy_space(&b);
+	destroy_space(&a);
+	assert_int_equal(host_free_frames(), free_at_start);
+}
+
+/* With everything used up, who was asked to give back has a few frames for it, in front of any
+ * line; nobody else has them, and when they are used up it waits as well. */
+static void loan_to_give_back(void **state)
+{
+	(void)state;
+	fund_set_loans(5);
+	make_scarce();
+	assert_int_equal(fund_look().free, 16 + 5);
+	fund_set_line(true);
+	fund_lend(&b, 3);
+	assert_int_equal(write_until_wait(&a, 1990, 1991), 0);
+	assert_true(fund_grant(&b, false));
+	assert_int_equal(write_until_wait(&b, 1, 300), 4); /* with the credit */
+	fund_set_line(false);
+	fund_set_reserve(0);
+	while (mfn_valid(frame_alloc(0, FRAME_HYPERVISOR, 0)))
+		;
+	audit_passes();
+	assert_true(fund_look().free <= 5);
+	fund_lend(&b, 300);
+	assert_true(write_until_wait(&b, 10, 300) > 0);
+	assert_int_equal(fund_look().free, fund_look().debt);
+	destroy_space(&a);
+	destroy_space(&b);
+}
+
+/* The hypervisor spends no more on a domain than CHARGE_MAX_PAGES, and what it does is counted. */
+static void charges_are_bounded(void **state)
+{
+	static mfn_t m[CHARGE_MAX_PAGES];
+	unsigned n = 0;
+
+	(void)state;
+	while (n < CHARGE_MAX_PAGES &&
+	       mfn_valid(m[n] = frame_alloc(0, n % 2 ? FRAME_SERVICE : FRAME_HYPERVISOR, 5)))
+		n++;
+	assert_int_equal(n, CHARGE_MAX_PAGES);
+	assert_int_equal(charge_of(5).service, CHARGE_MAX_PAGES / 2);
+	assert_false(mfn_valid(frame_alloc(0, FRAME_HYPERVISOR, 5)));
+	assert_false(mfn_valid(frame_alloc(0, FRAME_SERVICE, 5)));
+	audit_passes();
+	while (n)
+		frame_free(m[--n], 0);
+	assert_int_equal(charge_of(5).hypervisor + charge_of(5).service, 0);
+	assert_int_equal(create(&a, 1, 600, 0), MM_OK);
+	assert_int_equal(charge_of(1).tables, a.stats.table_frames);
+	destroy_space(&a);
+	assert_int_equal(charge_of(1).tables, 0);
+}
+
+/* What the domains have, what they share, what is free and what was never handed out: the machine.
+ * And the exact parts of the shared frames are those frames, but for what dividing leaves over. */
+static void accounts_add_up(void **state)
+{
+	struct mm_account x, y;
+	struct mm_stats st;
+	uint64_t parts;
+	mfn_t service;
+
+	(void)state;
+	assert_int_equal(create(&a, 1, 300, 200), MM_OK);
+	assert_int_equal(create(&b, 2, 300, 0), MM_OK);
+	for (unsigned i = 1; i <= 4; i++)
+		guest_puts(&a, PAGE(i), 0x1234);
+	guest_puts(&b, PAGE(7), 0x1234);
+	merge_pages(&a, GFN(1), &a, GFN(2));
+	merge_pages(&a, GFN(1), &b, GFN(7));
+	assert_int_equal(balloon_out(&a, &GFN(100), 1, 0), 1);
+	service = frame_alloc(0, FRAME_SERVICE, 2);
+	x = mm_account(&a);
+	y = mm_account(&b);
+	st = mm_stats();
+	assert_int_equal(x.memory, 299);
+	assert_int_equal(x.memory, x.populated + x.untouched + x.compressed);
+	assert_int_equal(x.ballooned, 1);
+	assert_int_equal(x.own, 2);
+	assert_int_equal(x.mappings, 2);
+	assert_int_equal(x.owed, 198);
+	assert_int_equal(y.service, 1);
+	assert_int_equal(y.mappings, 1);
+	parts = share_part(&a) + share_part(&b);
+	assert_in_range((st.frames_shared << 32) - parts, 0, x.mappings + y.mappings);
+	assert_int_equal(x.own + y.own + x.tables + y.tables + x.service + y.service +
+	                     x.hypervisor + y.hypervisor + st.frames_shared + st.frames_constant +
+	                     st.frames_free + st.frames_reserved,
+	                 st.frames_total);
+	frame_free(service, 0);
+	audit_passes();
+	destroy_space(&a);
+	destroy_space(&b);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(guarantees_are_backed), T(guarantee_never_waits),      T(reserve_is_left),
-	    T(reserve_is_repaid),     T(service_pages_are_scrubbed), T(balloon_below_min),
+	    T(guarantees_are_backed),
+	    T(guarantee_never_waits),
+	    T(reserve_is_left),
+	    T(reserve_is_repaid),
+	    T(service_pages_are_scrubbed),
+	    T(balloon_below_min),
 	    T(merge_asks_too),
+	    T(promise_leaves_the_reserve),
+	    T(credit_is_kept),
+	    T(credit_goes_back),
+	    T(credits_are_counted),
+	    T(grant_within_min),
+	    T(line_is_kept),
+	    T(reserve_comes_last),
+	    T(dying_memory_is_at_hand),
+	    T(charges_are_bounded),
+	    T(accounts_add_up),
+	    T(loan_to_give_back),
 	};
 
 	return cmocka_run_group_tests_name("fund", tests, NULL, NULL);

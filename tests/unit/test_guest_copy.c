@@ -292,13 +292,15 @@ static void waits_for_memory(void **state)
 	uint64_t word = 1;
 
 	(void)state;
-	host_fail_alloc(1);
+	host_fail_alloc_from(1);
 	assert_int_equal(guest_copy_write(&c, BASE, &word, 8), HC_AGAIN);
 	assert_int_equal(v->state, VCPU_MEMORY);
+	host_fail_alloc(0);
 	vcpu_wake_memory_waiters();
-	host_fail_alloc(1);
+	host_fail_alloc_from(1);
 	assert_int_equal(guest_copy_reserve(&c, &out, BASE, 8), HC_AGAIN);
 	assert_int_equal(v->state, VCPU_MEMORY);
+	host_fail_alloc(0);
 	vcpu_wake_memory_waiters();
 	assert_int_equal(guest_copy_write(&c, BASE, &word, 8), 0);
 	assert_true(get64(FRAME(0)) == 1);

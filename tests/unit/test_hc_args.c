@@ -474,9 +474,11 @@ static void hypercall_page(void **state)
 
 	(void)state;
 	assert_int_equal(hypercall_page_write(v, RAM_BYTES), -XEN_EFAULT);
-	host_fail_alloc(1);
+	host_fail_alloc_from(1);
 	assert_int_equal(hypercall_page_write(v, 0x70000), HC_AGAIN);
 	assert_int_equal(v->state, VCPU_MEMORY);
+	host_fail_alloc(0);
+	vcpu_wake_memory_waiters();
 	assert_int_equal(hypercall_page_write(v, 0x70000), 0);
 	assert_int_equal(d->space.stats.pinned, 0);
 	get(0x70000, page, sizeof(page));

@@ -137,11 +137,12 @@ static void test_no_memory(void **state)
 	(void)state;
 	put(border, &b, 8);
 	set_args(EVTCHNOP_bind_virq, border, 0);
-	host_fail_alloc(1);
+	host_fail_alloc_from(1);
 	assert_int_equal(enter(__HYPERVISOR_event_channel_op), HC_AGAIN);
 	assert_int_equal(v->state, VCPU_MEMORY);
 	assert_int_equal(v->virq_port[VIRQ_TIMER], 0);
 	assert_int_equal(d->space.stats.pinned, 0);
+	host_fail_alloc(0);
 	vcpu_wake_memory_waiters();
 	assert_int_equal(enter(__HYPERVISOR_event_channel_op), 0);
 	assert_int_equal(v->virq_port[VIRQ_TIMER], 1);

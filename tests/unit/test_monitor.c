@@ -397,6 +397,29 @@ static void tables_as_json(void **state)
 	assert_heard("{\"schema\":1,\"cpus\":2,");
 }
 
+/* Where memory is and who waits for it; in a stall, what would help. */
+static void memory_and_who_waits(void **state)
+{
+	(void)state;
+	overcommitted = OVERCOMMIT_WAITS;
+	type("frames\r");
+	assert_heard("3 vCPUs wait for memory; the longest wait was 5678 ms; 9 turns were given\n");
+	assert_heard("web                 1      8.0     16.0      2.0");
+	assert_not_heard("STALLED");
+	type("list\r");
+	assert_heard("    web waits for memory: 1 of 0 vCPUs, the longest wait 1234 ms\n");
+	overcommitted = OVERCOMMIT_STALLED;
+	type("frames\r");
+	assert_heard("    STALLED: web is in the way\n");
+	type("frames --json\r");
+	assert_heard("{\"schema\":1,\"state\":\"STALLED\",");
+	assert_heard("\"waiting\":3,");
+	assert_heard("\"min\":512,");
+	overcommitted = OVERCOMMIT_FLOWS;
+	type("list\r");
+	assert_not_heard("waits for memory");
+}
+
 /* Kinds that did not occur are left out of the table, and are 0 in the object. */
 static void why_it_left_guest_mode(void **state)
 {
@@ -586,6 +609,7 @@ int main(void)
 	    cmocka_unit_test_setup(dump_core_refuses, fresh),
 	    cmocka_unit_test_setup(the_audit, fresh),
 	    cmocka_unit_test_setup(tables_as_json, fresh),
+	    cmocka_unit_test_setup(memory_and_who_waits, fresh),
 	    cmocka_unit_test_setup(why_it_left_guest_mode, fresh),
 	    cmocka_unit_test_setup(settling_takes_turns, fresh),
 	    cmocka_unit_test_setup(scan_policies_and_knobs, fresh),

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Repayment: memory that can be had back at once, without asking anybody. Whoever is short
+ * of a frame takes it before the reserve is touched and before anybody waits.
+ *
+ * What is in the line, first in, first out: the spaces that are being destroyed. (Their pages
+ * go in slices anyway, when CPU 0 gets round to it; who needs one now does not wait
+ * for that.) A space is in it once, so the line is as long as there are spaces at most.
+ */
+#ifndef MM_REPAY_H
+#define MM_REPAY_H
+
+#include "mm/space.h"
+
+void repay_init(void);
+
+/* All pages of s, which is dying and not run by any vCPU, may be given back by anyone. */
+void repay_offer(struct space *s);
+
+/* s is about to go: on return nobody works on it any more, nor will. */
+void repay_forget(struct space *s);
+
+/* Whether something is there to be given back. Any lock may be held. */
+bool repay_pending(void);
+
+/*
+ * Give back a few pages, from the first in line. False: there was nothing. Repeated, it comes
+ * to an end: each call takes pages, or a space, out of the line. No lock of mm/ may be held.
+ */
+bool repay_some(void) must_check;
+
+/* Drop up to `budget` pages of a dying space; true when none is left (space.c). */
+bool space_give_back(struct space *s, uint64_t budget);
+
+#endif

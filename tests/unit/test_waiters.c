@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The line for memory (kernel/waiters.c): who waits, in which order, who is woken. The machine is
+ * full: `full` holds every frame that it may, and gives back as many as a test says.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "kernel/exit.h"
+#include "kernel/sched.h"
+#include "kernel/waiters.h"
+#include "mm/fund.h"
+#include "tests/host/env.h"
+#include "tests/host/fake_hvm.h"
+#include "tests/host/machine.h"
+
+#define GUESTS  4u
+#define RESERVE 3u
+#define SECOND  UINT64_C(1000000000)
+#define PAGES   20000u /* more than there is */
+
+static struct domain *d[GUESTS], *full;
+static uint64_t filled;
+
+static struct vcpu *vcpu(unsigned i)
+{
+	return d[i]->vcpus[0];
+}
+
+static uint64_t never(unsigned page)
+{
+	return (uint64_t)(10 + page) << PAGE_SHIFT;
+}
+
+/* The guest writes to a page that it never touched. */
+static void write_to(struct vcpu *v, unsigned page)
+{
+	const struct vmexit x = {
+	    .kind = EXIT_MEMORY, .memory = {.gpa = never(page), .access = FAULT_WRITE}
+        };
+
+	exit_dispatch(v, &x);
+}
+
+/* Each has run up to now and asks for a page: it waits, or has it. */
+static enum vcpu_state asks(unsigned i, unsigned page)
+{
+	write_to(vcpu(i), page);
+	return vcpu(i)->state;
+}
+
+static void release(unsigned frames)
+{
+	while (frames--) {
+		gfn_t g = GFN(--filled);
+
+		assert_int_equal(balloon_out(&full->space, &g, 1, 0), 1);
+	}
+	vcpu_wake_memory_waiters();
+}
+
+static int start(void **state)
+{
+	(void)state;
+	fake_start(1);
+	for (unsigned i = 0; i < GUESTS; i++) {
+		d[i] = fake_domain((domid_t)(i + 1), 1000, 1);
+		vcpu(i)->initialised = true;
+		vcpu_start(vcpu(i));
+	}
+	full = fake_domain(GUESTS + 1, PAGES, 1);
+	fund_set_reserve(RESERVE);
+	filled = 0;
+	while (filled < PAGES && mm_fault(&full->space, GFN(filled), FAULT_WRITE) == VERDICT_RESUME)
+		filled++;
+	assert_true(filled < PAGES);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	struct audit_report r = mm_audit();
+
+	(void)state;
+	assert_string_equal(r.first, "");
+	for (unsigned i = 0; i < GUESTS; i++) {
+		vcpu_stop(vcpu(i));
+		fake_domain_free(d[i]);
+	}
+	fake_domain_free(full);
+	assert_int_equal(waiters_view().waiting, 0);
+	assert_int_equal(fund_look().debt, 0);
+	fake_stop();
+	return 0;
+}
+
+/* First come, first served: each frame that comes back wakes one. */
+static void first_come(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(asks(i, 0), VCPU_MEMORY);
+	assert_int_equal(waiters_view().waiting, 3);
+	release(1);
+	assert_int_equal(vcpu(0)->state, VCPU_RUNNABLE);
+	assert_int_equal(vcpu(1)->state, VCPU_MEMORY);
+	release(2);
+	assert_int_equal(vcpu(1)->state, VCPU_RUNNABLE);
+	assert_int_equal(vcpu(2)->state, VCPU_RUNNABLE);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(asks(i, 0), VCPU_RUNNABLE);
+		assert_int_equal(vcpu(i)->wait_ticket, 0);
+	}
+	assert_int_equal(fund_look().debt, 0);
+}
+
+/* The frame that one was woken for cannot be taken by one that comes later and is faster. */
+static void nobody_overtakes(void **state)
+{
+	(void)state;
+	assert_int_equal(asks(0, 0), VCPU_MEMORY);
+	release(1);
+	assert_int_equal(asks(1, 0), VCPU_MEMORY); /* runs before the woken one does */
+	assert_int_equal(asks(0, 0), VCPU_RUNNABLE);
+	assert_int_equal(vcpu(1)->state, VCPU_MEMORY);
+	release(1);
+	assert_int_equal(vcpu(1)->state, VCPU_RUNNABLE);
+}
+
+/* Memory that comes back unannounced is still not for who comes later. */
+static void line_before_newcomers(void **state)
+{
+	gfn_t g = GFN(--filled);
+
+	(void)state;
+	assert_int_equal(asks(0, 0), VCPU_MEMORY);
+	assert_int_equal(balloon_out(&full->space, &g, 1, 0), 1);
+	assert_int_equal(asks(1, 0), VCPU_MEMORY);
+	assert_int_equal(vcpu(0)->state, VCPU_RUNNABLE); /* its coming served the line */
+	assert_int_equal(asks(0, 0), VCPU_RUNNABLE);
+}
+
+/* Who needs more than one frame keeps its place until it has all. */
+static void keeps_its_place(void **state)
+{
+	uint64_t ticket;
+
+	(void)state;
+	assert_int_equal(asks(0, 0), VCPU_MEMORY);
+	assert_int_equal(asks(1, 0), VCPU_MEMORY);
+	ticket = vcpu(0)->wait_ticket;
+	release(1);
+	host_fail_alloc(1);
+	assert_int_equal(asks(0, 0),
+	                 VCPU_RUNNABLE); /* refused once, and the frame is still its own */
+	assert_int_equal(vcpu(0)->wait_ticket, ticket);
+	assert_int_equal(vcpu(1)->state, VCPU_MEMORY);
+	assert_int_equal(asks(0, 0), VCPU_RUNNABLE);
+	assert_int_equal(vcpu(0)->wait_ticket, 0);
+}
+
+/* Whom the guarantee protects is served first, whenever it came. */
+static void guarantee_first(void **state)
+{
+	(void)state;
+	assert_int_equal(asks(0, 0), VCPU_MEMORY);
+	release(RESERVE + 2);
+	assert_int_equal(asks(0, 0), VCPU_RUNNABLE);
+	assert_int_equal(fund_set_min(&d[2]->space, d[2]->space.held + 1), MM_OK);
+	host_fail_alloc_from(1); /* the only way to make it wait */
+	assert_int_equal(asks(1, 0), VCPU_MEMORY);
+	assert_int_equal(asks(2, 0), VCPU_MEMORY);
+	assert_int_equal(waiters_view().within_min, 1);
+	host_fail_alloc(0);
+	while (mm_fault(&full->space, GFN(filled), FAULT_WRITE) == VERDICT_RESUME)
+		filled++;
+	vcpu_wake_memory_waiters();
+	assert_int_equal(vcpu(2)->state, VCPU_RUNNABLE);
+	assert_int_equal(asks(2, 0), VCPU_RUNNABLE);
+	assert_int_equal(fund_set_min(&d[2]->space, 0), MM_OK);
+}
+
+/* The reserve is for copies; who waits for a new page longer than is decent may have of it, too. */
+static void patience_ends(void **state)
+{
+	(void)state;
+	assert_int_equal(asks(0, 0), VCPU_MEMORY);
+	assert_int_equal(asks(1, 0), VCPU_MEMORY);
+	assert_true(fund_look().free >= RESERVE);
+	vcpu_wake_memory_waiters();
+	assert_int_equal(vcpu(0)->state, VCPU_MEMORY);
+	d[1]->space.refused_break = true; /* this one wants a copy */
+	vcpu_wake_memory_waiters();
+	assert_int_equal(vcpu(0)->state, VCPU_MEMORY);
+	assert_int_equal(vcpu(1)->state, VCPU_RUNNABLE);
+	host_now_ns[0] += SECOND;
+	vcpu_wake_memory_waiters();
+	assert_int_equal(vcpu(0)->state, VCPU_RUNNABLE);
+	assert_int_equal(asks(0, 0), VCPU_RUNNABLE);
+	assert_int_equal(fund_look().free, fund_look().debt + RESERVE - 2);
+	assert_true(vcpu(0)->longest_memory_ns >= SECOND);
+	assert_true(waiters_view().longest_ns >= SECOND);
+	assert_int_equal(vcpu(0)->waits, 1);
+}
+
+/* Who was asked to give memory back is served first, even if nothing is left but what is kept for
+ * that. */
+static void who_gives_back_goes_first(void **state)
+{
+	(void)state;
+	fund_set_loans(2);
+	while (mm_fault(&full->space, GFN(filled), FAULT_WRITE) == VERDICT_RESUME)
+		filled++;
+	fund_set_reserve(0);
+	d[0]->space.refused_break = true;
+	assert_int_equal(asks(1, 0), fund_look().free > 2 ? VCPU_RUNNABLE : VCPU_MEMORY);
+	while (mm_fault(&full->space, GFN(filled), FAULT_WRITE) == VERDICT_RESUME)
+		filled++;
+	assert_int_equal(asks(2, 0), VCPU_MEMORY);
+	assert_int_equal(asks(3, 0), VCPU_MEMORY);
+	domain_set_target(d[3], 500);
+	assert_int_equal(vcpu(2)->state, VCPU_MEMORY);
+	assert_int_equal(vcpu(3)->state, VCPU_RUNNABLE);
+	assert_int_equal(asks(3, 0), VCPU_RUNNABLE);
+	fund_set_loans(0);
+}
+
+/* One that cannot run is passed over, and has its place when it can. */
+static void paused_is_passed_over(void **state)
+{
+	(void)state;
+	assert_int_equal(asks(0, 0), VCPU_MEMORY);
+	assert_int_equal(asks(1, 0), VCPU_MEMORY);
+	domain_pause(d[0]);
+	release(1);
+	assert_int_equal(vcpu(0)->state, VCPU_MEMORY);
+	assert_int_equal(vcpu(1)->state, VCPU_RUNNABLE);
+	assert_int_equal(asks(1, 0), VCPU_RUNNABLE);
+	release(1); /* nobody is in line whose turn may come: it is there for all */
+	assert_int_equal(asks(2, 0), VCPU_RUNNABLE);
+	domain_unpause(d[0]);
+	release(1);
+	assert_int_equal(vcpu(0)->state, VCPU_RUNNABLE);
+}
+
+/* Who is stopped leaves the line, and what was set aside for it is the next one's. */
+static void stopped_leaves(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(asks(i, 0), VCPU_MEMORY);
+	vcpu_stop(vcpu(1));
+	release(1);
+	assert_int_equal(vcpu(0)->state, VCPU_RUNNABLE);
+	vcpu_stop(vcpu(0));
+	vcpu_wake_memory_waiters();
+	assert_int_equal(vcpu(2)->state, VCPU_RUNNABLE);
+	assert_int_equal(waiters_view().waiting, 0);
+}
+
+/* Many that write and one that gives back, for long: the longest line is never longer than the
+ * others, and all get the same. */
+static void nobody_starves(void **state)
+{
+	unsigned got[GUESTS] = {0}, least = ~0u, most = 0;
+	unsigned page[GUESTS] = {0};
+
+	(void)state;
+	for (unsigned turn = 0; turn < 400; turn++) {
+		host_now_ns[0] += SECOND / 100;
+		for (unsigned i = 0; i < GUESTS; i++) {
+			/* The first asks three times as often as the others. */
+			if (vcpu(i)->state != VCPU_RUNNABLE || (i && turn % 3))
+				continue;
+			if (asks(i, page[i]) == VCPU_RUNNABLE && !vcpu(i)->wait_ticket) {
+				got[i]++;
+				page[i]++;
+			}
+		}
+		if (turn % 2 && filled > 600)
+			release(1);
+	}
+	for (unsigned i = 0; i < GUESTS; i++) {
+		least = got[i] < least ? got[i] : least;
+		most = got[i] > most ? got[i] : most;
+	}
+	assert_true(least > 20);
+	assert_true(most <= 2 * least);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    T(first_come),
+	    T(nobody_overtakes),
+	    T(line_before_newcomers),
+	    T(keeps_its_place),
+	    T(guarantee_first),
+	    T(patience_ends),
+	    T(paused_is_passed_over),
+	    T(stopped_leaves),
+	    T(nobody_starves),
+	    T(who_gives_back_goes_first),
+	};
+
+	return cmocka_run_group_tests_name("waiters", tests, NULL, NULL);
+}

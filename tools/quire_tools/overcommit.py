@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""More memory promised than there is: does everybody wait who must, and goes on when there is some?"""
+import json
+
+STALL_S = 60
+
+
+def frames(session):
+    """What `frames --json` says: the machine, and the domains by name."""
+    _, lines = session.command("frames --json")
+    rows = [json.loads(line) for line in lines if line.startswith("{")]
+    return rows[0], {row["name"]: row for row in rows[1:]}
+
+
+def adds_up(machine):
+    kinds = ("reserved", "hypervisor", "service", "constant", "table", "private", "shared", "free")
+    total = sum(machine[f"frames_{kind}"] for kind in kinds)
+    trouble = [] if total == machine["frames_total"] else [f"{total} frames of all kinds, {machine['frames_total']} in the machine"]
+    if machine["frames_free"] < machine["frames_guaranteed"]:
+        trouble.append(f"{machine['frames_free']} frames are free, {machine['frames_guaranteed']} are guaranteed")
+    if machine["waiting_within_min"]:
+        trouble.append("a domain within its min waits")
+    return trouble
+
+
+def until_stalled(session):
+    """Troubles, if nothing stalls in STALL_S seconds of the machine's own clock."""
+    for _ in range(STALL_S):
+        if session.heard.tag("stalled"):
+            return []
+        session.command("sleep 1000")
+    return ["it never stalled"]
+
+
+def audited(session, trouble):
+    if session.command("audit")[0]:
+        trouble.append("the audit found something")
+
+
+def resumes_after(command, left, first=(), last=()):
+    """All wait; the monitor says so and what would help; that is done, and who is left comes to its end.
+    `first` and `last`: lines to type before and after."""
+    def check(session, notes):
+        for line in first:
+            session.command(line)
+        trouble = until_stalled(session)
+        machine, domains = frames(session)
+        trouble += adds_up(machine)
+        audited(session, trouble)
+        notes.append(f"stalled with {machine['waiting']} waiting, {machine['frames_free']} frames free, "
+                     f"{machine['frames_guaranteed']} of them guaranteed, {machine['frames_reserve']} reserve")
+        if machine["state"] != "STALLED":
+            trouble.append(f"the state is {machine['state']}")
+        if not any(command in line for line in session.heard.lines):
+            trouble.append(f"nobody said that `{command}` would help")
+        if not any(row["waiting"] for row in domains.values()):
+            trouble.append("no domain waits")
+        if session.command(command)[0]:
+            trouble.append(f"`{command}` failed")
+        return trouble + ended_well(session, left, last, notes)
+    return check
+
+
+def ended_well(session, left, last, notes):
+    lines = [f"wait {name} 100" for name in left] + list(last) + ["wait all 100"]
+    trouble = [f"`{line}` ended with status {status}" for line in lines if (status := session.command(line)[0])]
+    audited(session, trouble)
+    machine, _ = frames(session)
+    trouble += adds_up(machine)
+    if machine["state"] != "flows":
+        trouble.append(f"at the end the state is {machine['state']}")
+    notes.append(f"the longest wait was {machine['longest_wait_ms']:.0f} ms; {machine['served']} turns were given")
+    return trouble
+
+
+def refused_often(session, notes):
+    """After refusals on request: there were some, and nothing of them is left."""
+    session.command("refuse off")
+    refused = int(session.heard.tag("refuse")["refused"])
+    machine, _ = frames(session)
+    notes.append(f"{refused} requests were refused; the longest wait was {machine['longest_wait_ms']:.0f} ms; "
+                 f"{machine['served']} turns were given")
+    return adds_up(machine) + ([] if refused else ["no request was refused"])
