@@ -110,7 +110,7 @@ CASES = LINUX + FUZZ + [
     *with_cpus("balloon", "balloon.cfg"),
     Case("balloon from 2 MiB leaves", "balloon-large.cfg"),
     Case("balloon in extents of 2 MiB", "balloon-extents.cfg", heard=["extents out=8 in=8 calls=1"]),
-    Case("1 GiB out and in, 128 MiB a call", "balloon-gib.cfg", machines=QEMU, memory=1280, heard=["extents out=512 in=512 calls=8"]),
+    Case("1 GiB out and in, 128 MiB a call", "balloon-gib.cfg", machines=QEMU, memory=1280, timeout=400, script=["wait all 300", "audit"], heard=["extents out=512 in=512 calls=8"]),
     Case("balloon follows mem-set", "balloon-follow.cfg", options=COUNTED,
          # One page less than asked: shared_info took the place of one of its pages, as in Xen.
          script=["sleep 2000", "mem-set balloon 16", "sleep 2000", "mem-set balloon 24", "sleep 2000", "shutdown balloon",
