@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reserve is what breaks live on until memory comes back by other ways: merging, the balloon,
- *and what the operator does. That takes about RESERVE_NS, so
+ * The reserve is what breaks live on until memory comes back by other ways: merging, the
+ * balloon, what the operator does. That takes about RESERVE_NS, so
  *
  *	level = breaks a second * RESERVE_NS, within [least, most]
  *
- * The rate jumps up to what was measured last, and falls by a quarter of the difference a look:
- *bursts come again. Too high a level costs populates that wait for nothing; too low a one, breaks
- *that wait.
+ * The rate jumps up to what was measured last, and falls by a quarter of the difference a
+ * look: bursts come again. Too high a level costs populates that wait for nothing; too
+ * low a one, breaks that wait.
  */
 #include "mm/policy/reserve.h"
 #include "mm/leaf/bits.h"

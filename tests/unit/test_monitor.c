@@ -12,55 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/monitor_world.h"
-
-/* ---- a session ---- */
-
-/* The monitor is one, so a test starts by dropping what the last one left. */
-static int fresh(void **state)
-{
-	(void)state;
-	memset(domains, 0, sizeof(domains));
-	new_domain(1, "web");
-	new_domain(2, "db");
-	refused = create_fails = NULL;
-	audit = (struct audit_report){.checks = 10};
-	scan_is_on = true;
-	typing = "\x03\x15";
-	monitor_poll();
-	monitor_poll();
-	heard_bytes = 0;
-	heard[0] = '\0';
-	return 0;
-}
-
-static void turns(unsigned n)
-{
-	while (n--) {
-		monitor_poll();
-		now_ns += 10000000;
-	}
-}
-
-static void type(const char *keys)
-{
-	typing = keys;
-	heard_bytes = 0;
-	heard[0] = '\0';
-	turns(20);
-}
-
-static void assert_heard(const char *words)
-{
-	if (!strstr(heard, words))
-		fail_msg("`%s` is not in:\n%s", words, heard);
-}
-
-static void assert_not_heard(const char *words)
-{
-	if (strstr(heard, words))
-		fail_msg("`%s` is in:\n%s", words, heard);
-}
+#include "tests/unit/monitor_session.h"
 
 /* Typed text is echoed behind the prompt, the command answers, one tagged line ends it, and
  * the prompt is back. */
@@ -397,29 +349,6 @@ static void tables_as_json(void **state)
 	assert_heard("{\"schema\":1,\"cpus\":2,");
 }
 
-/* Where memory is and who waits for it; in a stall, what would help. */
-static void memory_and_who_waits(void **state)
-{
-	(void)state;
-	overcommitted = OVERCOMMIT_WAITS;
-	type("frames\r");
-	assert_heard("3 vCPUs wait for memory; the longest wait was 5678 ms; 9 turns were given\n");
-	assert_heard("web                 1      8.0     16.0      2.0");
-	assert_not_heard("STALLED");
-	type("list\r");
-	assert_heard("    web waits for memory: 1 of 0 vCPUs, the longest wait 1234 ms\n");
-	overcommitted = OVERCOMMIT_STALLED;
-	type("frames\r");
-	assert_heard("    STALLED: web is in the way\n");
-	type("frames --json\r");
-	assert_heard("{\"schema\":1,\"state\":\"STALLED\",");
-	assert_heard("\"waiting\":3,");
-	assert_heard("\"min\":512,");
-	overcommitted = OVERCOMMIT_FLOWS;
-	type("list\r");
-	assert_not_heard("waits for memory");
-}
-
 /* Kinds that did not occur are left out of the table, and are 0 in the object. */
 static void why_it_left_guest_mode(void **state)
 {
@@ -609,7 +538,6 @@ int main(void)
 	    cmocka_unit_test_setup(dump_core_refuses, fresh),
 	    cmocka_unit_test_setup(the_audit, fresh),
 	    cmocka_unit_test_setup(tables_as_json, fresh),
-	    cmocka_unit_test_setup(memory_and_who_waits, fresh),
 	    cmocka_unit_test_setup(why_it_left_guest_mode, fresh),
 	    cmocka_unit_test_setup(settling_takes_turns, fresh),
 	    cmocka_unit_test_setup(scan_policies_and_knobs, fresh),

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* The monitor on a machine on which more memory is promised than there is: frames, list, refuse. */
+#include "kernel/inject.h"
+#include "tests/unit/monitor_session.h"
+
+/* Where memory is and who waits for it; in a stall, what would help. */
+static void memory_and_who_waits(void **state)
+{
+	(void)state;
+	overcommitted = OVERCOMMIT_WAITS;
+	type("frames\r");
+	assert_heard("3 vCPUs wait for memory; the longest wait was 5678 ms; 9 turns were given\n");
+	assert_heard("web                 1      8.0     16.0      2.0");
+	assert_not_heard("STALLED");
+	type("list\r");
+	assert_heard("    web waits for memory: 1 of 0 vCPUs, the longest wait 1234 ms\n");
+	overcommitted = OVERCOMMIT_STALLED;
+	type("frames\r");
+	assert_heard("    STALLED: web is in the way\n");
+	type("frames --json\r");
+	assert_heard("{\"schema\":1,\"state\":\"STALLED\",");
+	assert_heard("\"waiting\":3,");
+	assert_heard("\"min\":512,");
+	overcommitted = OVERCOMMIT_FLOWS;
+	type("list\r");
+	assert_not_heard("waits for memory");
+}
+
+/* Refusals are for whoever asks in the right words. */
+static void refusals_on_request(void **state)
+{
+	(void)state;
+	type("refuse every 2\r");
+	assert_heard("@quire refuse refused=0\n");
+	assert_false(inject_refuses());
+	assert_true(inject_refuses());
+	type("refuse off\r");
+	assert_heard("@quire refuse refused=1\n");
+	assert_false(inject_refuses());
+	type("refuse every\r");
+	assert_heard("refuse: `every K`, `all MS` or `off`\n");
+	type("refuse all soon\r");
+	assert_heard("refuse: the milliseconds must be a number, not `soon`\n");
+	assert_false(inject_refuses());
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup(memory_and_who_waits, fresh),
+	    cmocka_unit_test_setup(refusals_on_request, fresh),
+	};
+
+	return cmocka_run_group_tests_name("monitor_frames", tests, NULL, NULL);
+}
