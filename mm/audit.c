@@ -323,6 +323,7 @@ static void audit_space(struct audit *a, struct space *s)
 	uint64_t held;
 
 	a->debt += mfn_valid(s->root) ? 0 : s->min_pages;
+	a->table_frames += s->stats.table_frames; /* its pool may outlive its root */
 	a->owed += s->credits + (mfn_valid(s->root) ? 0 : s->min_pages);
 	if (!mfn_valid(s->root))
 		return;
@@ -341,7 +342,6 @@ static void audit_space(struct audit *a, struct space *s)
 	held = a->seen.private_pages;
 	a->owed += s->min_pages > held ? s->min_pages - held : 0;
 	a->private_pages += held;
-	a->table_frames += s->stats.table_frames;
 }
 
 /* ---- frames ---- */
