@@ -108,8 +108,9 @@ struct hash_group hash_group(uint16_t group)
 	return g;
 }
 
-/* Four words of the page, under two of the key. */
-static inline void hash_four(struct sum128 sum[2], const hash_word *m, const uint64_t *k)
+/* Four words of the page, under two of the key. (What it may say of ThreadSanitizer: below.) */
+__attribute__((no_sanitize("thread"))) static inline void
+hash_four(struct sum128 sum[2], const hash_word *m, const uint64_t *k)
 {
 	mul_add(&sum[0], m[0] + k[0], m[1] + k[1]);
 	mul_add(&sum[1], m[2] + k[0], m[3] + k[1]);

@@ -273,8 +273,11 @@ static uint64_t scan_picks_left(const struct scan_slice *w)
 	for (domid_t d = 1; d < MM_MAX_SPACES; d++) {
 		struct space *s = space_find(d);
 
-		if (s)
-			pages += s->memory_pages;
+		if (!s)
+			continue;
+		p2m_lock(s);
+		pages += s->memory_pages;
+		p2m_unlock(s);
 	}
 	return pages - min_u64(pages, done);
 }

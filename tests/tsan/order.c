@@ -169,8 +169,8 @@ static void a_break_keeps_the_order_of_writes(void **state)
 /* ---- a merge: what is written after the compare must not be lost ---- */
 
 /*
- * Writes the same number again and again, so that the page seems quiet where there are no dirty
- * bits; the next number as soon as a merge has switched its leaf.
+ * Reads the number again and again, so that its TLB knows the page, and leaves it quiet; writes
+ * the next one as soon as a merge has switched its leaf.
  */
 static void *run_rewriter(void *arg)
 {
@@ -178,11 +178,13 @@ static void *run_rewriter(void *arg)
 
 	(void)arg;
 	host_set_cpu(WRITER);
+	write_word(WRITER, SHARED, number);
 	while (!atomic_load(&stop)) {
 		bool step = atomic_exchange(&in_step, false);
 
 		number += step;
-		write_word(WRITER, SHARED, number);
+		if (step)
+			write_word(WRITER, SHARED, number);
 		seen = read_word(WRITER, SHARED);
 		if (seen != number)
 			atomic_fetch_add(&wrong, 1);
@@ -207,7 +209,7 @@ static void a_merge_loses_no_write(void **state)
 
 		/* An equal page in the other guest, so that there is something to merge. */
 		assert_int_equal(mm_write(&guest[1], SHARED, &number, sizeof(number)), MM_OK);
-		for (unsigned k = 0; k < 4; k++)
+		for (unsigned k = 0; k < 8; k++)
 			scan_slice(1000000);
 	}
 	makes_the_step = false;
