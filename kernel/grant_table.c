@@ -73,12 +73,12 @@ static enum mm_status place_locked(struct domain *d, unsigned index, gfn_t gfn)
 		return MM_OK;
 	/* Two leaves of one page would do no harm; one is what is expected. */
 	if (g->table[index].placed) {
-		g->table[index].placed = false;
 		if (mfn_eq(p2m_lookup(&d->space, g->table[index].gfn).mfn, g->table[index].frame)) {
 			st = mm_unmap_service(&d->space, g->table[index].gfn);
 			if (st != MM_OK)
-				return st;
+				return st; /* pinned: it stays where it is */
 		}
+		g->table[index].placed = false;
 	}
 	st = mm_map_service(&d->space, gfn, g->table[index].frame);
 	g->table[index].placed = st == MM_OK;

@@ -74,6 +74,15 @@ enum mm_status mm_pin(struct space *s, gfn_t gfn, void **page)
 	return st;
 }
 
+/* Whether another pin is on the same frame: a service page may have two places in a guest. */
+static bool pin_elsewhere(struct space *s, mfn_t mfn)
+{
+	for (unsigned i = 0; i < SPACE_MAX_PINS; i++)
+		if (s->pins[i].count && mfn_eq(p2m_lookup_locked(s, s->pins[i].gfn).mfn, mfn))
+			return true;
+	return false;
+}
+
 void mm_unpin(struct space *s, gfn_t gfn)
 {
 	struct space_pin *p;
@@ -86,7 +95,8 @@ void mm_unpin(struct space *s, gfn_t gfn)
 	ASSERT(mfn_valid(mfn) && frame_flag(frame_at(mfn), FRAME_PINNED));
 	p2m_mark_dirty(s, gfn, mfn);
 	if (--p->count == 0) {
-		frame_clear_flag(frame_at(mfn), FRAME_PINNED);
+		if (frame_kind(frame_at(mfn)) == FRAME_PRIVATE || !pin_elsewhere(s, mfn))
+			frame_clear_flag(frame_at(mfn), FRAME_PINNED);
 		s->stats.pinned--;
 	}
 	p2m_unlock(s);

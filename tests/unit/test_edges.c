@@ -155,6 +155,28 @@ static void table_under_a_large_leaf(void **state)
 	assert_int_equal(space_stats(&s).large_leaves, 1);
 }
 
+/* A page of ours in two places of a guest, each pinned: the first to go leaves the other one pinned. */
+static void one_frame_pinned_twice(void **state)
+{
+	mfn_t m = frame_alloc(0, FRAME_SERVICE, 1);
+	void *page, *again;
+
+	(void)state;
+	assert_int_equal(mm_map_service(&s, GFN(7), m), MM_OK);
+	assert_int_equal(mm_map_service(&s, GFN(8), m), MM_OK);
+	assert_int_equal(mm_pin(&s, GFN(7), &page), MM_OK);
+	assert_int_equal(mm_pin(&s, GFN(8), &again), MM_OK);
+	assert_ptr_equal(page, again);
+	mm_unpin(&s, GFN(7));
+	assert_true(p2m_lookup(&s, GFN(8)).pinned);
+	audit_passes();
+	mm_unpin(&s, GFN(8));
+	assert_false(p2m_lookup(&s, GFN(8)).pinned);
+	assert_int_equal(mm_unmap_service(&s, GFN(7)), MM_OK);
+	assert_int_equal(mm_unmap_service(&s, GFN(8)), MM_OK);
+	frame_free(m, 0);
+}
+
 /* The partner is ballooned out while its page waits in the batch: its frame may be anybody's. */
 static void partner_gone(void **state)
 {
@@ -415,6 +437,7 @@ int main(void)
 	    T(pinned_under_a_large_leaf),
 	    T(table_under_a_large_leaf),
 	    T(partner_gone),
+	    T(one_frame_pinned_twice),
 	    T(nothing_there),
 	    T(one_private_frame),
 	    T(the_end_in_small_steps),

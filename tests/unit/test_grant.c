@@ -223,6 +223,21 @@ static void test_only_own_memory(void **state)
 	fake_domain_free(third);
 }
 
+/* A page of the table that is pinned where it is stays there, however often another place is asked for. */
+static void test_pinned_table(void **state)
+{
+	void *page;
+
+	(void)state;
+	assert_int_equal(mm_pin(&owner->space, GFN(TABLE), &page), MM_OK);
+	assert_int_equal(grant_place(owner, 0, GFN(TABLE + 1)), MM_PINNED);
+	assert_int_equal(grant_place(owner, 0, GFN(TABLE + 1)), MM_PINNED);
+	mm_unpin(&owner->space, GFN(TABLE));
+	assert_int_equal(grant_place(owner, 0, GFN(TABLE + 1)), MM_OK);
+	assert_int_not_equal(p2m_lookup(&owner->space, GFN(TABLE)).type, P2M_FOREIGN);
+	assert_int_equal(grant_place(owner, 0, GFN(TABLE)), MM_OK);
+}
+
 /* While it is lent the page stays what and where it is: no merge, no balloon, no other page over
  * it, and no pointer of ours into it on the borrower's side. */
 static void test_stays(void **state)
@@ -430,7 +445,7 @@ int main(void)
 	    T(test_refused),    T(test_unmap_refused), T(test_only_own_memory),
 	    T(test_stays),      T(test_quotas),        T(test_shortage),
 	    T(test_race),       T(test_table_changes), T(test_user_dies),
-	    T(test_owner_dies), T(test_copy),
+	    T(test_owner_dies), T(test_copy),          T(test_pinned_table),
 	};
 
 	return cmocka_run_group_tests_name("grant", tests, NULL, NULL);
