@@ -138,7 +138,7 @@ images: linux-disk
 # put a fake of its own in the place of any file.
 NATIVE_CFLAGS := $(COMMON) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
-NATIVE_LDFLAGS := -fsanitize=address,undefined -lcmocka -lpthread
+NATIVE_LDFLAGS := -fsanitize=address,undefined -lcmocka -llz4 -lpthread
 NATIVE_SRCS := $(wildcard mm/*.c mm/policy/*.c tests/host/*.c arch/x86_64/guest/*.c) \
 	$(wildcard $(addprefix arch/x86_64/,vmx/vmx_exit.c vmx/vmx_controls.c vmx/vmx_check*.c vmx/vmx_msr.c vmx/ept.c \
 	svm/svm_exit.c svm/svm_controls.c svm/insn_len.c svm/npt.c spec_plan.c hvm_event.c \
@@ -222,7 +222,7 @@ tsan: $(TSAN_TESTS)
 coverage:
 	@command -v gcovr >/dev/null || { echo 'make coverage: gcovr is missing: apt-get install gcovr' >&2; exit 1; }
 	@$(MAKE) --no-print-directory B=$(B)/coverage NATIVE_CFLAGS='$(COMMON) -O0 --coverage' \
-		NATIVE_LDFLAGS='--coverage -lcmocka -lpthread' coverage-report
+		NATIVE_LDFLAGS='--coverage -lcmocka -llz4 -lpthread' coverage-report
 coverage-report: $(TESTS)
 	@find $(B) -name '*.gcda' -delete
 	@for t in $(TESTS); do $$t >$$t.log 2>&1 || { echo "coverage: $$t fails: see $$t.log" >&2; exit 1; }; done
@@ -249,7 +249,7 @@ $(REPLAYS): $(B)/replay/%: $(B)/native/tests/fuzz/%.o $(B)/native/tests/mutants/
 mutants: # -j2 makes the builds faster; the mutants run two at a time anyway
 	@$(MAKE) --no-print-directory B=$(MUTANT_B)/base NATIVE_CFLAGS='$(MUTANT_CFLAGS)' mutants-base
 	@$(MAKE) --no-print-directory B=$(MUTANT_B)/reach NATIVE_CFLAGS='$(COMMON) -O0 -g0 -w --coverage' \
-		NATIVE_LDFLAGS='--coverage -lcmocka -lpthread' mutants-base
+		NATIVE_LDFLAGS='--coverage -lcmocka -llz4 -lpthread' mutants-base
 	@tools/mutants --base $(MUTANT_B)/base --reach $(MUTANT_B)/reach --cc '$(CC)' --cflags '$(MUTANT_CFLAGS)' --ldflags '$(NATIVE_LDFLAGS)' \
 		$(addprefix --only ,$(ONLY)) $(addprefix --file ,$(FILES)) $(MUTANT_ARGS)
 mutants-base: $(TESTS) $(REPLAYS)

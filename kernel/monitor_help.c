@@ -60,7 +60,7 @@ const struct verb monitor_verbs[] = {
      "table-log 0", monitor_table_log, 0, 1, false},
     {"dump-core", "DOMAIN|all [FIRST COUNT]", "hold it at one instant, and say where its memory lies",
      "dump-core fill 256 16", monitor_dump_core, 1, 3, true},
-    {"audit", "[--json]", "check the twelve invariants on the stopped machine",
+    {"audit", "[--json]", "check the thirteen invariants on the stopped machine",
      "audit", monitor_audit, 0, 0, false},
     {"dmesg", "", "the log, with the time of each line",
      "dmesg", monitor_dmesg, 0, 0, false},

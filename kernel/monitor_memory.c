@@ -226,10 +226,15 @@ struct stretch {
 
 static const char *type_name(enum p2m_type type)
 {
-	static const char *const name[] = {
-	    [P2M_NONE] = "none",           [P2M_UNTOUCHED] = "untouched", [P2M_PRIVATE] = "private",
-	    [P2M_SHARED] = "shared",       [P2M_ZERO] = "zero",           [P2M_ONES] = "ones",
-	    [P2M_BALLOONED] = "ballooned", [P2M_FOREIGN] = "foreign"};
+	static const char *const name[] = {[P2M_NONE] = "none",
+	                                   [P2M_UNTOUCHED] = "untouched",
+	                                   [P2M_PRIVATE] = "private",
+	                                   [P2M_SHARED] = "shared",
+	                                   [P2M_ZERO] = "zero",
+	                                   [P2M_ONES] = "ones",
+	                                   [P2M_BALLOONED] = "ballooned",
+	                                   [P2M_FOREIGN] = "foreign",
+	                                   [P2M_COMPRESSED] = "compressed"};
 
 	return (size_t)type < ARRAY_SIZE(name) ? name[type] : "unknown";
 }

@@ -68,11 +68,18 @@ static void machine_json(const struct waiters_view *w)
 	json_number(&j, "frames_table", m->frames_table);
 	json_number(&j, "frames_private", m->frames_private);
 	json_number(&j, "frames_shared", m->frames_shared);
+	json_number(&j, "frames_compressed", m->frames_store);
 	json_number(&j, "frames_free", m->frames_free);
 	json_number(&j, "frames_guaranteed", m->frames_debt);
 	json_number(&j, "frames_reserve", m->frames_reserve);
 	json_number(&j, "reserve_level", m->reserve_level);
 	json_number(&j, "promised_pages", instant.promised);
+	json_number(&j, "pages_compressed", m->pages_compressed);
+	json_number(&j, "pages_compressed_filled", m->pages_compressed_filled);
+	json_number(&j, "compressed_bytes", m->compressed_bytes);
+	json_number(&j, "compressions", m->compressions);
+	json_number(&j, "expansions", m->expansions);
+	json_number(&j, "incompressible", m->incompressible);
 	json_number(&j, "waiting", w->waiting);
 	json_number(&j, "waiting_within_min", w->within_min);
 	json_number(&j, "served", w->served);
@@ -97,6 +104,7 @@ static void machine_lines(const struct waiters_view *w)
 	frames_line("  shared", m->frames_shared + m->frames_constant,
 	            "held by several, stored once");
 	frames_line("  page tables", m->frames_table, "of the domains");
+	frames_line("  compressed", m->frames_store, "the store of their cold pages");
 	frames_line("  structures", m->frames_hypervisor + m->frames_service,
 	            "vCPUs, stores, rings");
 	frames_line("  never given", m->frames_reserved,
@@ -105,6 +113,12 @@ static void machine_lines(const struct waiters_view *w)
 	frames_line("    guaranteed", m->frames_debt, "parts of a `min` that are not held now");
 	frames_line("    reserve", m->frames_reserve, "for copies of shared pages only");
 	frames_line("    to be had", had, "");
+	if (m->pages_compressed)
+		log_print(
+		    "%lu pages are compressed, %lu of them to a byte, into %lu frames; %lu came "
+		    "back, %lu were tried in vain\n",
+		    m->pages_compressed, m->pages_compressed_filled, m->frames_store, m->expansions,
+		    m->incompressible);
 	frames_line("promised", instant.promised, "to all domains together");
 	log_print("%u vCPUs wait for memory; the longest wait was %lu ms; %lu turns were given\n",
 	          w->waiting, w->longest_ns / 1000000, w->served);
@@ -133,6 +147,7 @@ static void domain_json(const struct domain *d)
 	json_milli(&j, "shared_part", (part >> 32) * 1000 + ((part & UINT32_MAX) * 1000 >> 32));
 	json_number(&j, "ballooned", a->ballooned);
 	json_number(&j, "compressed", a->compressed);
+	json_number(&j, "compressed_frames", a->store);
 	json_number(&j, "table_frames", a->tables);
 	json_number(&j, "structure_frames", a->service + a->hypervisor);
 	json_number(&j, "guaranteed_not_held", a->owed);
@@ -152,7 +167,7 @@ static void domain_line(const struct domain *d)
 	          monitor_mib(t[2], a->min), monitor_mib(t[3], a->populated),
 	          monitor_mib(t[4], a->own), monitor_mib(t[5], part),
 	          monitor_mib(t[6], a->ballooned), monitor_mib(t[7], a->compressed),
-	          monitor_mib(t[8], a->tables + a->service + a->hypervisor));
+	          monitor_mib(t[8], a->tables + a->service + a->hypervisor + a->store));
 }
 
 static void domain_advice(struct domain *d)

@@ -183,7 +183,7 @@ static bool can_follow(struct domain *d)
 bool overcommit_advice(struct domain *d, char *text, size_t bytes)
 {
 	struct mm_account a = mm_account(&d->space);
-	uint64_t freed = a.own + a.tables + a.service + a.hypervisor,
+	uint64_t freed = a.own + a.tables + a.service + a.hypervisor + a.store,
 	         more = a.own - min_u64(a.own, a.min);
 	uint64_t floor = (a.min + 255) / 256, least = min_u64(a.memory, max_u64(floor, 1) * 256);
 	int n;
@@ -213,7 +213,7 @@ static void add_promises(struct domain *d, void *arg)
 	struct mm_account a = mm_account(&d->space);
 
 	p->min += a.min;
-	p->others += a.tables + a.service + a.hypervisor;
+	p->others += a.tables + a.service + a.hypervisor + a.store;
 	p->above += a.own - min_u64(a.own, a.min);
 }
 

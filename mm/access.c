@@ -5,8 +5,26 @@
  * the look and the copy. Only pinned pages are ever reached by a kept pointer, but for who
  * compares the space's generation before and after (mm_read_where).
  */
+#include "mm/compress.h"
 #include "mm/cow.h"
 #include "mm/repay.h"
+
+/* It is touched, so it is expanded; but a read does not wait for the memory. */
+static enum mm_status access_read_compressed(struct space *s, gfn_t gfn, unsigned at, uint8_t *dst,
+                                             unsigned bytes, const void **where)
+{
+	uint64_t *e = p2m_find(s, gfn).entry;
+	mfn_t mfn;
+
+	*where = NULL;
+	if (s->dying || compress_expand(s, gfn, e, &mfn) != MM_OK) {
+		compress_peek(s, gfn, p2m_entry_get(e), at, dst, bytes);
+		return MM_OK;
+	}
+	*where = (const uint8_t *)env_frame(mfn) + at;
+	__builtin_memcpy(dst, *where, bytes);
+	return MM_OK;
+}
 
 /* *where: NULL if the bytes lie nowhere. */
 static enum mm_status access_read_page(struct space *s, gfn_t gfn, unsigned at, uint8_t *dst,
@@ -14,6 +32,8 @@ static enum mm_status access_read_page(struct space *s, gfn_t gfn, unsigned at, 
 {
 	struct p2m_view v = p2m_lookup_locked(s, gfn);
 
+	if (v.type == P2M_COMPRESSED)
+		return access_read_compressed(s, gfn, at, dst, bytes, where);
 	*where = mfn_valid(v.mfn) ? (const uint8_t *)env_frame(v.mfn) + at : NULL;
 	if (*where)
 		__builtin_memcpy(dst, *where, bytes);

@@ -12,10 +12,12 @@
  */
 #include "mm/buddy.h"
 #include "mm/charge.h"
+#include "mm/compress.h"
 #include "mm/fund.h"
 #include "mm/hash.h"
 #include "mm/quiet.h"
 #include "mm/ranges.h"
+#include "mm/store.h"
 
 struct audit {
 	struct audit_report r;
@@ -31,6 +33,8 @@ struct audit {
 	uint64_t alone;           /* its shared mappings with a count of one */
 	uint64_t touched;         /* its pages of promised RAM that are not untouched */
 	uint64_t tables;          /* its page tables in the tree */
+	uint64_t handles;         /* frames with handles of compressed pages, over all spaces */
+	uint64_t stores;          /* frames of the store, as the spaces count them */
 	bool marks;               /* what mm/quiet.c knows can be checked: no hint got lost */
 };
 
@@ -167,6 +171,18 @@ static void audit_leaf(struct audit *a, gfn_t gfn, const struct p2m_view *v)
 	}
 }
 
+/* A page that is kept packed: one object, which no other page names, and which is a page. */
+static void audit_compressed(struct audit *a, gfn_t gfn)
+{
+	uint64_t e = p2m_entry_get(p2m_find(a->s, gfn).entry);
+	bool filled = mm.format->soft_state(e) == P2M_SOFT_FILLED;
+	const char *wrong = filled ? NULL : store_see(a->s, gfn);
+
+	CHECK(a, !wrong, wrong ? wrong : "", a->s->domid, gfn.n);
+	a->seen.compressed++;
+	a->seen.compressed_filled += filled;
+}
+
 static void audit_entry(struct audit *a, gfn_t gfn)
 {
 	struct p2m_view v = p2m_lookup_locked(a->s, gfn);
@@ -179,6 +195,8 @@ static void audit_entry(struct audit *a, gfn_t gfn)
 		a->seen.ballooned++;
 		return;
 	}
+	if (v.type == P2M_COMPRESSED)
+		audit_compressed(a, gfn);
 	if (!mfn_valid(v.mfn))
 		return;
 	if (v.mfn.n >= mm.nr_frames) {
@@ -215,6 +233,8 @@ static void audit_restore(struct audit *a, gfn_t gfn)
 {
 	struct p2m_view v = p2m_lookup_locked(a->s, gfn);
 
+	if (v.type == P2M_COMPRESSED)
+		store_unsee(a->s, gfn);
 	if (v.type == P2M_SHARED && v.mfn.n < mm.nr_frames &&
 	    frame_kind(frame_at(v.mfn)) == FRAME_SHARED)
 		atomic_fetch_add_explicit(&frame_at(v.mfn)->slot, 1, memory_order_relaxed);
@@ -251,8 +271,12 @@ static void audit_counters(struct audit *a)
 	              run->large_leaves, seen->large_leaves);
 	audit_counter(a, "invariant 7: domain # counts # untouched pages, a walk finds #",
 	              run->untouched, a->s->low_pages + a->s->high_pages - a->touched);
+	audit_counter(a, "invariant 7: domain # counts # compressed pages, a walk finds #",
+	              run->compressed, seen->compressed);
+	audit_counter(a, "invariant 7: domain # counts # filled pages, a walk finds #",
+	              run->compressed_filled, seen->compressed_filled);
 	audit_counter(a, "invariant 7: domain # has # pages, a walk finds #", a->s->memory_pages,
-	              alive + run->untouched);
+	              alive + run->untouched + seen->compressed);
 	audit_counter(a, "invariant 7: domain # is funded for # private pages, a walk finds #",
 	              a->s->held, seen->private_pages);
 }
@@ -296,6 +320,24 @@ static void audit_region(struct audit *a, uint64_t over, gfn_t first)
 	}
 }
 
+/* What a table of leaves has beside it for its compressed pages (mm/store.c). */
+static void audit_handles(struct audit *a, mfn_t leaves)
+{
+	unsigned counted, found;
+	mfn_t handles;
+
+	if (!store_handles_of(leaves, &handles, &counted, &found))
+		return;
+	a->handles++;
+	CHECK(a, frame_kind(frame_at(handles)) == FRAME_STORE,
+	      "invariant 13: domain # has its handles in frame #, which is none of the store (kind "
+	      "#)",
+	      a->s->domid, handles.n, frame_kind(frame_at(handles)));
+	CHECK(a, counted == found && found > 0,
+	      "invariant 13: domain # counts # handles in a frame, a walk finds #", a->s->domid,
+	      counted, found);
+}
+
 /* The tree's own tables, from the root down; this one's first entry is that of gfn. */
 static void audit_tables(struct audit *a, mfn_t table, unsigned level, gfn_t gfn)
 {
@@ -306,6 +348,8 @@ static void audit_tables(struct audit *a, mfn_t table, unsigned level, gfn_t gfn
 	      "invariant 8: domain # walks frame # as a page table, which is none of its (kind #)",
 	      a->s->domid, table.n, frame_kind(f));
 	a->tables++;
+	if (level == 1)
+		audit_handles(a, table);
 	for (unsigned i = 0; level > 1 && i < LARGE_PAGES; i++) {
 		uint64_t v = p2m_entry_get(&e[i]);
 		enum pte_kind kind = pte_kind(v, level);
@@ -324,6 +368,7 @@ static void audit_space(struct audit *a, struct space *s)
 
 	a->debt += mfn_valid(s->root) ? 0 : s->min_pages;
 	a->table_frames += s->stats.table_frames; /* its pool may outlive its root */
+	a->stores += s->stats.store_frames;
 	a->owed += s->credits + (mfn_valid(s->root) ? 0 : s->min_pages);
 	if (!mfn_valid(s->root))
 		return;
@@ -353,6 +398,20 @@ static void audit_charge(enum frame_kind kind, domid_t owner)
 	c->tables += kind == FRAME_TABLE;
 	c->service += kind == FRAME_SERVICE;
 	c->hypervisor += kind == FRAME_HYPERVISOR;
+	c->store += kind == FRAME_STORE;
+}
+
+static void audit_store(struct audit *a, mfn_t mfn)
+{
+	const struct frame *f = frame_at(mfn);
+
+	if (store_holds_handles(f)) {
+		a->handles--;
+		return;
+	}
+	CHECK(a, store_unseen(f) == 0,
+	      "invariant 13: frame # of the store has # objects that no page names", mfn.n,
+	      store_unseen(f));
 }
 
 static void audit_frame(struct audit *a, mfn_t mfn)
@@ -365,6 +424,10 @@ static void audit_frame(struct audit *a, mfn_t mfn)
 		return;
 	a->kinds[kind]++;
 	audit_charge(kind, charge_owner(frame_owner(f)));
+	if (kind == FRAME_STORE) {
+		audit_store(a, mfn);
+		return;
+	}
 	if (kind != FRAME_SHARED)
 		return;
 	CHECK(a, frame_slot(f) == 0,
@@ -418,7 +481,7 @@ static void audit_free(struct audit *a)
  */
 static void audit_sums(struct audit *a)
 {
-	uint64_t machine = 0, tables = 0, others = 0;
+	uint64_t machine = 0, tables = 0, others = 0, store = 0;
 
 	for (unsigned k = 0; k < FRAME_KINDS; k++)
 		machine += a->kinds[k];
@@ -426,7 +489,7 @@ static void audit_sums(struct audit *a)
 		struct charge run = charge_of(d), *seen = &audit_charges[d];
 
 		CHECK(a,
-		      run.tables == seen->tables &&
+		      run.tables == seen->tables && run.store == seen->store &&
 		          run.service + run.hypervisor == seen->service + seen->hypervisor,
 		      "invariant 7: domain # is charged # tables and # other frames, a walk finds "
 		      "# and #",
@@ -434,6 +497,7 @@ static void audit_sums(struct audit *a)
 		      seen->service + seen->hypervisor);
 		tables += run.tables;
 		others += run.service + run.hypervisor;
+		store += run.store;
 	}
 	CHECK(a, machine == mm.nr_frames, "invariant 1: # frames of all kinds, the machine has #",
 	      machine, mm.nr_frames);
@@ -443,6 +507,12 @@ static void audit_sums(struct audit *a)
 	CHECK(a, a->table_frames == a->kinds[FRAME_TABLE] && tables == a->table_frames,
 	      "invariant 1: # frames are page tables, the domains have #, charged are #",
 	      a->kinds[FRAME_TABLE], a->table_frames, tables);
+	CHECK(a, store == a->kinds[FRAME_STORE] && a->stores == store,
+	      "invariant 1: # frames are the store's, charged are #, the domains count #",
+	      a->kinds[FRAME_STORE], store, a->stores);
+	CHECK(a, a->handles == 0,
+	      "invariant 13: frames with handles and tables of leaves differ by # modulo 2^64",
+	      a->handles);
 	CHECK(a, others == a->kinds[FRAME_SERVICE] + a->kinds[FRAME_HYPERVISOR],
 	      "invariant 1: # frames are the hypervisor's, charged are #",
 	      a->kinds[FRAME_SERVICE] + a->kinds[FRAME_HYPERVISOR], others);

@@ -4,7 +4,7 @@
  *
  * Out: each leaf becomes a soft "ballooned" entry; then one flush for the whole
  * batch; then the frames go. A private frame is scrubbed and freed, a shared one loses a
- * count: neither allocates, so giving back can never fail for want of memory, which is just
+ * count, a compressed page its object: none of it allocates, so giving back can never fail for want of memory, which is just
  * when it is needed. The table under a large leaf comes from the space's pool.
  * A large frame goes as it is: who gets it, or a part of it, zeroes it. So 2 MiB are given
  * back in some thousand instructions.
@@ -15,6 +15,7 @@
  * A batch holds the p2m lock for at most DEFERRED_MAX pages at a time.
  */
 #include "mm/balloon.h"
+#include "mm/compress.h"
 #include "mm/flush.h"
 #include "mm/fund_batch.h"
 #include "mm/large.h"
@@ -49,6 +50,9 @@ void balloon_unmap(struct space *s, gfn_t gfn, uint64_t *e, uint64_t value, stru
 			return;
 		s->stats.untouched_mapped--;
 		break;
+	case P2M_COMPRESSED:
+		compress_forget(s, gfn, old);
+		return;
 	default:
 		env_panic("mm/balloon.c: guest frame %#llx is no RAM", (unsigned long long)gfn.n);
 	}
@@ -82,6 +86,8 @@ static uint64_t *balloon_can_go(struct space *s, struct p2m_cursor *c, gfn_t gfn
 		return frame_flag(frame_at(mm.format->frame(v, 1)), FRAME_PINNED) ? NULL : e;
 	case PTE_EMPTY:
 		return p2m_is_ram(s, gfn) ? e : NULL;
+	case PTE_SOFT:
+		return compress_is(v) ? e : NULL;
 	default:
 		return NULL;
 	}
@@ -278,7 +284,7 @@ static uint64_t *balloon_hole(struct space *s, struct p2m_cursor *c, gfn_t gfn)
 	if (gfn.n >= GFN_LIMIT)
 		return NULL;
 	e = p2m_at(s, c, gfn);
-	if (e && pte_kind(p2m_entry_get(e), 1) == PTE_SOFT)
+	if (e && p2m_entry_get(e) == mm.format->soft(P2M_SOFT_BALLOONED))
 		return e;
 	if ((e && p2m_entry_get(e)) || p2m_is_ram(s, gfn))
 		return NULL;

@@ -21,6 +21,8 @@ static uint64_t *charge_counter(enum frame_kind kind, domid_t owner)
 
 	if (kind == FRAME_TABLE)
 		return &c->tables;
+	if (kind == FRAME_STORE)
+		return &c->store;
 	return kind == FRAME_SERVICE ? &c->service : &c->hypervisor;
 }
 
@@ -30,7 +32,7 @@ bool charge_add(enum frame_kind kind, domid_t owner, uint64_t pages)
 	uint64_t room = CHARGE_MAX_PAGES - min_u64(c->service + c->hypervisor, CHARGE_MAX_PAGES);
 
 	ASSERT(lock_held(LOCK_FREE));
-	if (owner && kind != FRAME_TABLE && pages > room)
+	if (owner && kind != FRAME_TABLE && kind != FRAME_STORE && pages > room)
 		return false;
 	*charge_counter(kind, owner) += pages;
 	return true;

@@ -6,7 +6,8 @@
  * Each such frame's record names its owner, a domain id or 0 for the hypervisor itself, and the
  * counters here say at all times what a walk of the records would find: the audit compares.
  *
- * Page tables are bounded by space_create, which takes all that a domain may ever need.
+ * Page tables are bounded by space_create, which takes all that a domain may ever need; the store
+ * of compressed pages by the frames that these have given up.
  * The rest is bounded by CHARGE_MAX_PAGES a domain, whatever the files of kernel/ do: a domain
  * cannot make the hypervisor spend more on it. Free-list lock.
  */
@@ -25,7 +26,7 @@ void charge_drop(enum frame_kind kind, domid_t owner, uint64_t pages);
 
 /* What is charged to a domain, 0 for the hypervisor itself. */
 struct charge {
-	uint64_t tables, service, hypervisor;
+	uint64_t tables, service, hypervisor, store;
 };
 struct charge charge_of(domid_t owner);
 

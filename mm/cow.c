@@ -3,6 +3,7 @@
  * Copy on write: a write to a page that is not the domain's own becomes one.
  *
  *	never touched		populate.c: a zeroed frame
+ *	compressed		compress.c: expanded into a frame
  *	protected for a merge	writable again; the merge will notice and give up
  *	shared, count one	taken over in place: the index entry goes, under the
  *				bucket lock, before the leaf becomes writable
@@ -20,6 +21,7 @@
  * with the old translation faults once more and is told to go on.
  */
 #include "mm/cow.h"
+#include "mm/compress.h"
 #include "mm/dirty.h"
 #include "mm/flush.h"
 #include "mm/fund.h"
@@ -166,5 +168,7 @@ enum mm_status cow_writable(struct space *s, gfn_t gfn, bool guest_walk, mfn_t *
 		return cow_leaf(s, gfn, p, guest_walk, out);
 	if (kind == PTE_EMPTY && p2m_is_ram(s, gfn))
 		return populate_page(s, gfn, p.entry, out);
+	if (kind == PTE_SOFT && compress_is(p2m_entry_get(p.entry)))
+		return compress_expand(s, gfn, p.entry, out);
 	return MM_NORAM;
 }

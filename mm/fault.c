@@ -4,6 +4,7 @@
  * verdict; the vCPU is the caller's business. Two vCPUs may fault on one page
  * at once: the second finds the leaf as it wants it, and simply goes on.
  */
+#include "mm/compress.h"
 #include "mm/cow.h"
 #include "mm/flush.h"
 #include "mm/populate.h"
@@ -39,18 +40,22 @@ static enum mm_verdict fault_fetch(struct space *s, gfn_t gfn, struct p2m_slot p
 	return VERDICT_RESUME;
 }
 
-/* A read or fetch: the leaf allows it, or nobody ever wrote there, or there is no memory. */
+/* A read or fetch: the leaf allows it, or nobody ever wrote there, or it is compressed, or there
+ * is no memory. */
 static enum mm_verdict fault_read(struct space *s, gfn_t gfn, unsigned access)
 {
 	struct p2m_slot p = p2m_find(s, gfn);
 	uint64_t v = p.entry ? p2m_entry_get(p.entry) : 0;
 	enum pte_kind kind = p.entry ? pte_kind(v, p.level) : PTE_EMPTY;
+	mfn_t mfn;
 
 	if (kind == PTE_LEAF) {
 		bool ok = !(access & FAULT_EXEC) || mm.format->access(v) & PTE_X;
 
 		return ok ? VERDICT_RESUME : fault_fetch(s, gfn, p);
 	}
+	if (kind == PTE_SOFT && compress_is(v))
+		return fault_verdict(compress_expand(s, gfn, p.entry, &mfn));
 	if (kind != PTE_EMPTY || !p2m_is_ram(s, gfn))
 		return VERDICT_DEVICE;
 	populate_zero(s, gfn);

@@ -8,7 +8,8 @@
  *	private		the owner's p2m lock (slot = guest frame); link and
  *			fingerprint are index.c's while FRAME_INDEXED
  *	shared		the bucket lock of its fingerprint (slot = count)
- *	table		the owner's p2m lock (link = next of the pool)
+ *	table		the owner's p2m lock (link = next of the pool; slot: store.c)
+ *	store		the owner's p2m lock (store.c)
  *	others		who allocated it
  *
  *	       fund_take          index_promote
@@ -17,12 +18,15 @@
  *	  |  <----------------+ <------------------+
  *	  |   fund_give_shared                     |
  *	  +----------------------------------------+
+ *	  |  fund_release        fund_store
+ *	  +------------- store <------------ private
  *
  * bits is atomic: flags of a private frame are set by who writes it (p2m
  * lock) while the index drops a hint of it (bucket lock).
  */
 #include "mm/buddy.h"
 #include "mm/charge.h"
+#include "mm/compress.h"
 #include "mm/core.h"
 #include "mm/dirty.h"
 #include "mm/fund.h"
@@ -89,6 +93,7 @@ void mm_init(const struct mm_config *c)
 	fund_init(c->reserve_pages);
 	charge_init();
 	repay_init();
+	compress_init();
 	hash_init();
 	index_init(c->buckets, c->nr_buckets);
 	merge_init();

@@ -20,6 +20,7 @@ enum frame_kind {
 	FRAME_PRIVATE,    /* one domain's page; slot = gfn */
 	FRAME_SHARED,     /* write-protected, counted; slot = mappings, owner = share group */
 	FRAME_SERVICE,    /* hypervisor plus exactly one domain: shared_info, rings */
+	FRAME_STORE,      /* one domain's compressed pages (mm/store.c) */
 	FRAME_CONSTANT,   /* the zero and the ones frame: no owner, no count */
 	FRAME_KINDS
 };

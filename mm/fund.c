@@ -304,6 +304,39 @@ void fund_hold(struct space *s)
 	fund_unlock();
 }
 
+/* ---- the store of compressed pages ---- */
+
+uint64_t fund_above_min(struct space *s)
+{
+	uint64_t above;
+
+	fund_lock();
+	above = s->held - min_u64(s->held, s->min_pages);
+	fund_unlock();
+	return above;
+}
+
+bool fund_store(struct space *s, const mfn_t *frames, unsigned n)
+{
+	bool ok;
+
+	fund_lock();
+	ok = s->held >= s->min_pages + n && charge_add(FRAME_STORE, s->domid, n);
+	if (ok)
+		fund_drop_held(s, n); /* no debt: see above */
+	for (unsigned i = 0; ok && i < n; i++) {
+		struct frame *f = frame_at(frames[i]);
+
+		ASSERT(frame_kind(f) == FRAME_PRIVATE && !frame_flag(f, FRAME_INDEXED));
+		frame_set_bits(f, FRAME_STORE, 0);
+		f->link = 0;
+	}
+	fund_unlock();
+	if (ok)
+		frame_count(FRAME_PRIVATE, FRAME_STORE, n);
+	return ok;
+}
+
 /* ---- the guarantee ---- */
 
 enum mm_status fund_set_min(struct space *s, uint64_t min_pages)
@@ -417,14 +450,16 @@ void fund_release(mfn_t mfn, unsigned order)
 	enum frame_kind kind = frame_kind(frame_of(mfn));
 	domid_t owner = frame_owner(frame_at(mfn));
 
-	ASSERT(kind == FRAME_HYPERVISOR || kind == FRAME_SERVICE || kind == FRAME_TABLE);
+	bool scrub = kind == FRAME_SERVICE || kind == FRAME_STORE; /* what a guest wrote is there */
+
+	ASSERT(scrub || kind == FRAME_HYPERVISOR || kind == FRAME_TABLE);
 	for (uint64_t i = 0; i < BIT(order); i++)
 		ASSERT(frame_kind(frame_at(MFN(mfn.n + i))) == kind);
-	if (kind == FRAME_SERVICE) /* a guest wrote there */
+	if (scrub)
 		fund_scrub(mfn, BIT(order));
 	fund_lock();
 	charge_drop(kind, owner, BIT(order));
-	buddy_free(mfn, order, kind == FRAME_SERVICE);
+	buddy_free(mfn, order, scrub);
 	fund_unlock();
 	frame_count(kind, FRAME_FREE, BIT(order));
 }

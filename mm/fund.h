@@ -60,6 +60,16 @@ bool fund_unhold(struct space *s) must_check;
 /* s holds one more alone (a take-over, or undo of fund_unhold): never fails. */
 void fund_hold(struct space *s);
 
+/* How many private frames s holds above its min. */
+uint64_t fund_above_min(struct space *s);
+
+/*
+ * n private frames of s, which are not mapped and not in the index, are the store's from now on
+ * (kind STORE): s holds fewer alone and no frame is freed. False, and nothing changed: s would
+ * hold less than its min.
+ */
+bool fund_store(struct space *s, const mfn_t *frames, unsigned n) must_check;
+
 /*
  * The guarantee of s changes; MM_NOMEM and no change if it cannot be backed.
  * With min 0 (a dying space) it cannot fail.

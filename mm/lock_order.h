@@ -2,8 +2,8 @@
 /*
  * The order of locks, written once:
  *
- *	scan lock -> repayments -> p2m locks by ascending domain id -> one index bucket
- *	-> free list -> a policy's
+ *	scan lock -> repayments -> compression -> p2m locks by ascending domain id
+ *	-> one index bucket -> free list -> a policy's -> the page of compress_peek
  *
  * Each lock has a rank; a CPU may only take a lock of a higher rank than every
  * lock it holds. lock_take() asserts that, per CPU, in every build: it costs a
@@ -16,12 +16,14 @@
 #include "mm/leaf/lock.h"
 #include "mm/leaf/types.h"
 
-#define LOCK_SCAN   1u
-#define LOCK_REPAY  2u
-#define LOCK_P2M    0x100u /* + domain id */
-#define LOCK_BUCKET 0x1000u
-#define LOCK_FREE   0x1001u
-#define LOCK_POLICY 0x1002u
+#define LOCK_SCAN     1u
+#define LOCK_REPAY    2u
+#define LOCK_COMPRESS 3u
+#define LOCK_P2M      0x100u /* + domain id */
+#define LOCK_BUCKET   0x1000u
+#define LOCK_FREE     0x1001u
+#define LOCK_POLICY   0x1002u
+#define LOCK_PEEK     0x1003u
 
 /* No CPU holds anything: at start. */
 void lock_order_init(void);

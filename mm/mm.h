@@ -72,6 +72,7 @@ void scan_settle(void);
 struct mm_stats {
 	uint64_t frames_total, frames_free, frames_reserve, frames_table, frames_private;
 	uint64_t frames_shared, frames_service, frames_constant;
+	uint64_t frames_store;      /* of compressed pages */
 	uint64_t frames_hypervisor; /* allocated for its own structures */
 	uint64_t
 	    frames_reserved;    /* never handed out: its image, the frame table, firmware, holes */
@@ -94,6 +95,10 @@ struct mm_stats {
 	uint64_t bytes_read;
 	uint64_t merges, merges_given_up, breaks, take_overs, flushes, hints_dropped;
 	uint64_t waits;
+
+	/* compression (mm/compress.c): pages now, their bytes in the store; then monotonic */
+	uint64_t pages_compressed, pages_compressed_filled, compressed_bytes;
+	uint64_t compressions, expansions, incompressible;
 };
 
 /* Takes the scan lock for a moment: it may wait for another CPU's slice to end. */
@@ -112,15 +117,15 @@ uint64_t share_part(struct space *s);
 
 /*
  * What a domain has, in pages. memory = populated + untouched + compressed; populated = own
- * frames + mappings of shared and of constant frames. tables, service and hypervisor are frames
- * beside them; the frames of all domains, shared, constant, free and reserved ones are the machine.
+ * frames + mappings of shared and of constant frames. tables, service, hypervisor and store (where
+ * the compressed pages lie) are frames beside them; the frames of all domains, shared, constant, free and reserved ones are the machine.
  */
 struct mm_account {
 	uint64_t memory, max, min;
 	uint64_t populated, untouched, compressed, ballooned;
 	uint64_t own;      /* private frames */
 	uint64_t mappings; /* of shared frames; constants apart */
-	uint64_t tables, service, hypervisor;
+	uint64_t tables, service, hypervisor, store;
 	uint64_t owed; /* of its min, what it does not hold now: free frames back it */
 };
 struct mm_account mm_account(struct space *s);

@@ -145,7 +145,8 @@ enum p2m_type p2m_type_of(struct space *s, gfn_t gfn, uint64_t e, unsigned level
 	case PTE_LEAF:
 		return p2m_type_of_leaf(e, level);
 	case PTE_SOFT:
-		return P2M_BALLOONED;
+		return mm.format->soft_state(e) == P2M_SOFT_BALLOONED ? P2M_BALLOONED
+		                                                      : P2M_COMPRESSED;
 	default:
 		return p2m_is_ram(s, gfn) ? P2M_UNTOUCHED : P2M_NONE;
 	}

@@ -52,6 +52,7 @@ static uint64_t tables_promised(const struct space *s)
 void p2m_table_release(struct space *s, mfn_t table, bool promised)
 {
 	ASSERT(frame_kind(frame_at(table)) == FRAME_TABLE);
+	ASSERT(!frame_slot(frame_at(table))); /* no handles of compressed pages (store.c) */
 	s->near = (struct p2m_cursor){0};
 	frame_at(table)->link = (uint32_t)s->table_pool.n;
 	s->table_pool = table;

@@ -8,7 +8,7 @@
  *
  * An entry is one of
  *	empty	all bits zero: nothing was ever put here
- *	soft	not present to the hardware; carries one enum p2m_soft
+ *	soft	not present to the hardware; carries one enum p2m_soft, and a byte of its own
  *	table	points at the next lower table
  *	leaf	maps a frame, with access rights and software bits
  *
@@ -53,7 +53,7 @@ struct pte_format {
 	uint64_t address_mask, sw_mask;
 
 	/* Bits that no CPU looks at, for the scanner's notes (mm/quiet.h): two of an entry at level
-	 * 2, leaf or not, and one of a leaf at level 1. */
+	 * 2, leaf or not, and one of a leaf at level 1, where calm_mask is a note of compress.c. */
 	uint64_t known_mask, calm_mask, look_mask;
 
 	/*
@@ -70,6 +70,9 @@ struct pte_format {
 
 	/* A leaf at level 1 or 2. mfn is aligned for the level. */
 	uint64_t (*leaf)(mfn_t mfn, unsigned level, unsigned access, unsigned sw);
+
+	/* Of a soft entry: where a byte of ours begins, beside state and address. */
+	unsigned fill_shift;
 
 	/* A not-present entry that carries `state` (1 .. 15). */
 	uint64_t (*soft)(unsigned state);

@@ -11,6 +11,7 @@
  *			pointer to it
  */
 #include "mm/balloon.h"
+#include "mm/compress.h"
 #include "mm/flush.h"
 #include "mm/fund.h"
 #include "mm/p2m_table.h"
@@ -124,6 +125,10 @@ static uint64_t space_drop_entry(struct space *s, gfn_t gfn, struct deferred *d)
 	case P2M_BALLOONED:
 		p2m_entry_set(p.entry, 0);
 		s->stats.ballooned--;
+		break;
+	case P2M_COMPRESSED:
+		p2m_entry_set(p.entry, 0);
+		compress_forget(s, gfn, v);
 		break;
 	case P2M_FOREIGN:
 		ASSERT(!granted_leaf(s, v)); /* grants end before the space does */

@@ -37,31 +37,45 @@ struct space_config {
 
 /* One domain's counters, in pages. Exact at all times (under the p2m lock). */
 struct space_stats {
-	uint64_t private_pages;    /* frames held alone, by kind private */
-	uint64_t shared_mappings;  /* leaves that map a shared (index) frame */
-	uint64_t zero_mappings;    /* leaves merged with the zero frame */
-	uint64_t ones_mappings;    /* leaves merged with the ones frame */
-	uint64_t untouched_mapped; /* never-touched pages that a read mapped to the zero frame */
-	uint64_t untouched;        /* never-touched pages, mapped or not */
-	uint64_t ballooned;        /* pages given back */
-	uint64_t foreign;          /* service and device leaves */
-	uint64_t granted;          /* leaves that map another domain's pinned page (granted.c) */
-	uint64_t pinned;           /* guest frames pinned now */
-	uint64_t table_frames;     /* page-table frames, the pool included */
+	uint64_t private_pages;     /* frames held alone, by kind private */
+	uint64_t shared_mappings;   /* leaves that map a shared (index) frame */
+	uint64_t zero_mappings;     /* leaves merged with the zero frame */
+	uint64_t ones_mappings;     /* leaves merged with the ones frame */
+	uint64_t untouched_mapped;  /* never-touched pages that a read mapped to the zero frame */
+	uint64_t untouched;         /* never-touched pages, mapped or not */
+	uint64_t ballooned;         /* pages given back */
+	uint64_t foreign;           /* service and device leaves */
+	uint64_t granted;           /* leaves that map another domain's pinned page (granted.c) */
+	uint64_t pinned;            /* guest frames pinned now */
+	uint64_t table_frames;      /* page-table frames, the pool included */
+	uint64_t compressed;        /* pages that are kept packed, or as one byte */
+	uint64_t compressed_filled; /* of these, as one byte */
+	uint64_t store_frames;      /* frames that the others take (mm/store.c) */
+	uint64_t store_bytes;       /* and bytes, packed */
 	uint64_t large_leaves;
 	/* events, monotonic */
 	uint64_t populates;
-	uint64_t breaks;       /* copy-on-write copies */
-	uint64_t take_overs;   /* last reference: made writable in place */
-	uint64_t unprotects;   /* write to a page that a merge had protected */
-	uint64_t table_breaks; /* breaks caused by a walk of guest page tables */
-	uint64_t merges;       /* mappings of this space that a merge switched or shared */
-	uint64_t waits;        /* faults answered with VERDICT_WAIT */
+	uint64_t breaks;         /* copy-on-write copies */
+	uint64_t take_overs;     /* last reference: made writable in place */
+	uint64_t unprotects;     /* write to a page that a merge had protected */
+	uint64_t table_breaks;   /* breaks caused by a walk of guest page tables */
+	uint64_t merges;         /* mappings of this space that a merge switched or shared */
+	uint64_t waits;          /* faults answered with VERDICT_WAIT */
+	uint64_t compressions;   /* pages compressed, */
+	uint64_t expansions;     /* touched again, */
+	uint64_t incompressible; /* and tried in vain */
 };
 
 struct space_pin {
 	gfn_t gfn;
 	uint32_t count;
+};
+
+/* Slabs of a domain's compressed pages, by size class (mm/store.c). */
+#define STORE_CLASSES 15u
+struct store {
+	uint32_t partial[STORE_CLASSES]; /* frames: the first slab with room; 0: none */
+	uint32_t room[STORE_CLASSES];    /* free slots of all slabs */
 };
 
 /* Remembered tables of the p2m, for work on neighbouring gfns (mm/p2m.h). */
@@ -97,6 +111,10 @@ struct space {
 	uint64_t grants, credits; /* turns given to its waiters, and frames set aside for them */
 	uint64_t loan;            /* frames that it may have in order to give others back */
 	bool refused_break;       /* what it was refused last was a copy, not a new page */
+
+	struct store store;
+	uint64_t compress_next;  /* the hand of compress.c: the guest frame that is next */
+	uint64_t compress_round; /* how often it has come round */
 
 	struct space_pin pins[SPACE_MAX_PINS];
 	uint64_t destroy_cursor;
@@ -150,8 +168,9 @@ enum mm_verdict mm_fault(struct space *s, gfn_t gfn, unsigned access) must_check
 
 /*
  * Copy; crosses page borders. A read of a never-touched page gives zeroes and
- * changes nothing. A write populates or breaks what it must. On any error the
- * pages before the failing one have been copied. MM_NOMEM: wait and try again.
+ * changes nothing; one of a compressed page expands it if there is a frame, and needs none. A
+ * write populates, breaks or expands what it must. On any error the
+ * pages before the failing one have been copied. MM_NOMEM, of a write: wait and try again.
  */
 enum mm_status mm_read(struct space *s, uint64_t gpa, void *dst, uint64_t bytes) must_check;
 enum mm_status mm_write(struct space *s, uint64_t gpa, const void *src, uint64_t bytes) must_check;
@@ -223,9 +242,28 @@ uint64_t balloon_out(struct space *s, const gfn_t *gfns, uint64_t n, unsigned or
  */
 uint64_t balloon_in(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order);
 
+/* ---- compression (mm/compress.c) ---- */
+
+struct compress_result {
+	uint64_t freed;  /* frames that are free now */
+	uint64_t looked; /* leaves looked at */
+	bool round;      /* the hand has come round: who was not used since is cold now */
+};
+
+/*
+ * Compress cold pages of s, as long as it holds more than its min, until `frames` are freed (or
+ * some more: it goes by batches), `looks` leaves were looked at, or the hand has come round once.
+ * All zero if another CPU is at it, or there is nothing above min.
+ */
+struct compress_result compress_some(struct space *s, uint64_t frames, uint64_t looks);
+
 /* ---- looking (never changes anything) ---- */
 
-enum p2m_soft { P2M_SOFT_BALLOONED = 1 };
+enum p2m_soft {
+	P2M_SOFT_BALLOONED = 1,
+	P2M_SOFT_COMPRESSED, /* mm/store.c has its object */
+	P2M_SOFT_FILLED,     /* the entry has the byte that it is filled with */
+};
 
 enum p2m_type {
 	P2M_NONE,      /* no memory was ever promised here */
@@ -236,6 +274,7 @@ enum p2m_type {
 	P2M_ONES, /* merged with the ones frame */
 	P2M_BALLOONED,
 	P2M_FOREIGN,
+	P2M_COMPRESSED,
 };
 
 struct p2m_view {

@@ -16,6 +16,12 @@ static void stats_add_space(struct mm_stats *st, const struct space_stats *s)
 	st->breaks += s->breaks;
 	st->take_overs += s->take_overs;
 	st->waits += s->waits;
+	st->pages_compressed += s->compressed;
+	st->pages_compressed_filled += s->compressed_filled;
+	st->compressed_bytes += s->store_bytes;
+	st->compressions += s->compressions;
+	st->expansions += s->expansions;
+	st->incompressible += s->incompressible;
 }
 
 static void stats_frames(struct mm_stats *st)
@@ -29,6 +35,7 @@ static void stats_frames(struct mm_stats *st)
 	st->frames_private = counter_read(&mm.kinds[FRAME_PRIVATE]);
 	st->frames_shared = counter_read(&mm.kinds[FRAME_SHARED]);
 	st->frames_service = counter_read(&mm.kinds[FRAME_SERVICE]);
+	st->frames_store = counter_read(&mm.kinds[FRAME_STORE]);
 	st->frames_constant = counter_read(&mm.kinds[FRAME_CONSTANT]);
 	st->frames_reserved = counter_read(&mm.kinds[FRAME_RESERVED]);
 	st->frames_hypervisor = counter_read(&mm.kinds[FRAME_HYPERVISOR]);
@@ -92,6 +99,8 @@ struct mm_account mm_account(struct space *s)
 	a.populated = a.own + a.mappings + st.zero_mappings + st.ones_mappings;
 	a.untouched = st.untouched;
 	a.ballooned = st.ballooned;
+	a.compressed = st.compressed;
+	a.store = c.store;
 	a.tables = st.table_frames;
 	a.service = c.service;
 	a.hypervisor = c.hypervisor;

@@ -4,18 +4,19 @@
 #include "tests/host/toy_format.h"
 #include "mm/leaf/assert.h"
 
-#define TOY_PRESENT  BIT(0)
-#define TOY_TABLE    BIT(1)
-#define TOY_W        BIT(2)
-#define TOY_X        BIT(3)
-#define TOY_ACCESSED BIT(4)
-#define TOY_DIRTY    BIT(5)
-#define TOY_LARGE    BIT(6)
-#define TOY_KNOWN    BIT(7)
-#define TOY_CALM     BIT(8)
-#define TOY_ADDRESS  BITS(51, 12)
-#define TOY_SW_SHIFT 60
-#define TOY_SW       BITS(63, 60)
+#define TOY_PRESENT    BIT(0)
+#define TOY_TABLE      BIT(1)
+#define TOY_W          BIT(2)
+#define TOY_X          BIT(3)
+#define TOY_ACCESSED   BIT(4)
+#define TOY_DIRTY      BIT(5)
+#define TOY_LARGE      BIT(6)
+#define TOY_KNOWN      BIT(7)
+#define TOY_CALM       BIT(8)
+#define TOY_ADDRESS    BITS(51, 12)
+#define TOY_SW_SHIFT   60
+#define TOY_FILL_SHIFT 52
+#define TOY_SW         BITS(63, 60)
 
 static uint64_t toy_table(mfn_t table)
 {
@@ -82,9 +83,9 @@ static uint64_t toy_root(mfn_t root)
 	{                                                                                          \
 		.name = text, .levels = 4, .accessed_mask = a, .dirty_mask = d,                    \
 		.address_mask = TOY_ADDRESS, .sw_mask = TOY_SW, .known_mask = k, .calm_mask = c,   \
-		.look_mask = k, .table = toy_table, .leaf = toy_leaf, .soft = toy_soft,            \
-		.kind = toy_kind, .frame = toy_frame, .access = toy_access, .sw = toy_sw,          \
-		.soft_state = toy_sw, .root = toy_root                                             \
+		.look_mask = k, .fill_shift = TOY_FILL_SHIFT, .table = toy_table,                  \
+		.leaf = toy_leaf, .soft = toy_soft, .kind = toy_kind, .frame = toy_frame,          \
+		.access = toy_access, .sw = toy_sw, .soft_state = toy_sw, .root = toy_root         \
 	}
 
 const struct pte_format toy_format =

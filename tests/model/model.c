@@ -170,13 +170,14 @@ static void print_worth(void)
 {
 	printf("# %llu merges, %llu given up, %llu breaks, %llu taken over, %llu waits, "
 	       "%llu strikes, %llu large by zero, %llu joined, %llu moved, %llu split, "
-	       "%llu passed over\n",
+	       "%llu passed over, %llu frames by compression, %llu expanded\n",
 	       (unsigned long long)worth.merges, (unsigned long long)worth.given_up,
 	       (unsigned long long)worth.breaks, (unsigned long long)worth.take_overs,
 	       (unsigned long long)worth.waits, (unsigned long long)worth.strikes,
 	       (unsigned long long)worth.larges, (unsigned long long)worth.joined,
 	       (unsigned long long)worth.moved, (unsigned long long)worth.splits,
-	       (unsigned long long)worth.passed);
+	       (unsigned long long)worth.passed, (unsigned long long)worth.compressed,
+	       (unsigned long long)worth.expansions);
 }
 
 static void fixed_seeds(void **state)
@@ -191,6 +192,7 @@ static void fixed_seeds(void **state)
 	assert_true(worth.take_overs > 100 && worth.waits > 20 && worth.strikes > 1000);
 	assert_true(worth.larges > 10 && worth.joined > 10 && worth.moved > 10);
 	assert_true(worth.splits > 10 && worth.passed > 1000);
+	assert_true(worth.compressed > 1000 && worth.expansions > 1000);
 }
 
 static uint64_t fresh;

@@ -51,7 +51,7 @@ extern struct run run;
  */
 struct worth {
 	uint64_t merges, given_up, breaks, take_overs, waits, strikes, joined, moved, splits,
-	    larges, passed;
+	    larges, passed, compressed, expansions;
 };
 
 extern struct worth worth;

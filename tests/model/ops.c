@@ -102,6 +102,7 @@ static void create(struct twin *t)
 static void destroy(struct twin *t)
 {
 	guest_leave_all();
+	worth.expansions += space_stats(&t->s).expansions;
 	while (!space_destroy_step(&t->s, 50))
 		;
 	t->alive = false;
@@ -149,6 +150,12 @@ static void op_read(struct twin *t)
 
 	log_answer(r);
 	log_answer(v);
+	if (r == VERDICT_WAIT) { /* compressed, and no frame to expand it into */
+		MUST(!run.world.roomy && !t->hole[page]);
+		MUST(p2m_lookup(&t->s, GFN(page)).type == P2M_COMPRESSED);
+		worth.waits++;
+		return;
+	}
 	MUST(r == (t->hole[page] ? VERDICT_DEVICE : VERDICT_RESUME));
 	if (r == VERDICT_RESUME)
 		MUST(v == *word(t, page, at));
@@ -427,6 +434,22 @@ static void op_rest(struct twin *t)
 	}
 }
 
+/* It goes by what is short: not in a roomy world. Two in a row find more that is cold. */
+static void op_compress(struct twin *t)
+{
+	uint64_t frames = 1 + rnd(64), looks = 1 + rnd(3 * PAGES);
+	bool twice = rnd(2);
+
+	for (unsigned i = 0; i < 1u + twice && !run.world.roomy; i++) {
+		struct compress_result r = compress_some(&t->s, frames, looks);
+
+		log_answer(r.freed);
+		log_answer(r.looked);
+		MUST(r.looked <= looks);
+		worth.compressed += r.freed;
+	}
+}
+
 /* ---- in the middle of things ---- */
 
 /*
@@ -503,6 +526,7 @@ static const struct {
     {"coalesce",       op_coalesce,       2 },
     {"split",          op_split,          6 },
     {"harvest",        op_harvest,        1 },
+    {"compress",       op_compress,       5 },
     {"pin",            op_pin,            4 },
     {"service",        op_service,        1 },
     {"restart",        op_restart,        1 },

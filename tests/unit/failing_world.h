@@ -7,7 +7,7 @@
 #include "tests/unit/mm_test.h"
 
 #define FRAMES 3600u
-#define PAGES  (5 * LARGE_PAGES)
+#define PAGES  (6 * LARGE_PAGES)
 
 /* Guest frames of `a`, by what they are. */
 enum {
@@ -25,6 +25,9 @@ enum {
 	AT_HOLES = 2 * LARGE_PAGES,   /* 512 holes */
 	AT_LARGE = 3 * LARGE_PAGES,   /* a large leaf */
 	AT_NOTHING = 4 * LARGE_PAGES, /* 512 untouched pages: no table yet, one read */
+	AT_PACKED = 5 * LARGE_PAGES,  /* compressed pages */
+	NR_PACKED = 20,
+	AT_FILLED = AT_PACKED + NR_PACKED, /* one of them, kept as a byte */
 };
 
 static struct space a, b;
@@ -39,6 +42,33 @@ static void fill(struct space *s, uint64_t page, uint8_t byte)
 
 	memset(bytes, byte, sizeof(bytes));
 	assert_int_equal(mm_write(s, PAGE(page), bytes, PAGE_SIZE), MM_OK);
+}
+
+/* Compress what is cold from this page on. */
+static void pack_from(uint64_t page, uint64_t pages)
+{
+	struct compress_result r;
+
+	a.compress_next = page;
+	r = compress_some(&a, UINT64_MAX, pages);
+	assert_true(r.looked == pages);
+}
+
+static void build_packed(void)
+{
+	uint64_t words[512] = {0};
+
+	for (unsigned i = 0; i < NR_PACKED; i++) {
+		for (unsigned k = 0; k < 26 * i; k++)
+			words[k] = (k + 7) * 0x9e3779b97f4a7c15u;
+		words[511] = i + 1;
+		assert_int_equal(mm_write(&a, PAGE(AT_PACKED + i), words, PAGE_SIZE), MM_OK);
+	}
+	fill(&a, AT_FILLED, 0x33);
+	pack_from(AT_PACKED, NR_PACKED + 1);
+	assert_true(p2m_lookup(&a, GFN(AT_PACKED)).type == P2M_COMPRESSED);
+	assert_true(p2m_lookup(&a, GFN(AT_FILLED)).type == P2M_COMPRESSED);
+	assert_true(a.stats.store_frames >= 4 && a.stats.incompressible > 0);
 }
 
 static void build_world(void)
@@ -72,6 +102,7 @@ static void build_world(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(holes); i++)
 		holes[i] = GFN(AT_HOLES + i);
 	guest_leave_all();
+	build_packed();
 	assert_int_equal(p2m_lookup(&a, GFN(AT_SHARED)).type, P2M_SHARED);
 	assert_int_equal(p2m_lookup(&a, GFN(AT_ZERO)).type, P2M_ZERO);
 	assert_int_equal(p2m_lookup(&a, GFN(AT_ONES)).type, P2M_ONES);

@@ -115,6 +115,43 @@ static void writable_where_it_must_not_be(void **state)
 	SEED(*entry(&a, 8), leaf_of(zero_frame(), rwx, PTE_SW_UNTOUCHED), "invariant 3");
 }
 
+/* Pages 20 .. 59 of c are compressed. */
+static void compressed_pages(void **state)
+{
+	uint64_t *handles, *one;
+	struct frame *slab, *table;
+
+	(void)state;
+	for (unsigned n = 20; n < 60; n++) {
+		uint64_t v = n;
+
+		assert_int_equal(mm_write(&c, PAGE(n) + 8, &v, 8), MM_OK);
+	}
+	assert_true(compress_some(&c, UINT64_MAX, UINT64_MAX).freed > 30);
+	p2m_lock(&c);
+	table = frame_at(toy_format.frame(p2m_entry_get(p2m_find_over(&c, GFN(20))), 2));
+	p2m_unlock(&c);
+	handles = env_frame(MFN(frame_slot(table)));
+	one = &handles[20];
+	slab = frame_at(MFN(*one >> 32));
+	SEED(*one, 0, "invariant 13");
+	SEED(*one, handles[21], "invariant 13");              /* one object, two pages */
+	SEED(*one, *one & ~UINT64_C(0xffff), "invariant 13"); /* no bytes */
+	SEED(*one, *one | 255 << 16, "invariant 13");         /* no such slot */
+	SEED(*one, private.n << 32 | (*one & UINT32_MAX), "invariant 13"); /* another's page */
+	SEED(slab->slot, slab->slot & ~1u, "invariant 13");
+	SEED(slab->owner, 2, "invariant 13");
+	SEED(frame_at(MFN(frame_slot(table)))->slot, 3, "invariant 13");
+	SEED(table->slot, 0, "invariant 13");
+	SEED(*entry(&c, 20), toy_format.soft(P2M_SOFT_FILLED), "invariant 7");
+	SEED(*entry(&c, 20), toy_format.soft(P2M_SOFT_BALLOONED), "invariant 7");
+	SEED(*entry(&c, 61), toy_format.soft(P2M_SOFT_COMPRESSED), "invariant 13");
+	SEED(c.stats.compressed, 7, "invariant 7");
+	SEED(c.stats.compressed_filled, 7, "invariant 7");
+	SEED(c.stats.store_frames, 7, "invariant 1");
+	SEED(mm.kinds[FRAME_STORE], 0, "invariant 1");
+}
+
 static void leaves_of_wrong_frames(void **state)
 {
 	const unsigned rwx = PTE_R | PTE_W | PTE_X;
@@ -251,6 +288,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(frame_kinds_and_counts), T(writable_where_it_must_not_be),
+	    T(compressed_pages),       T(index_and_contents),
 	    T(leaves_of_wrong_frames), T(index_and_contents),
 	    T(space_counters),         T(guarantees),
 	    T(split_and_parts),        T(large_leaf_passed_over),

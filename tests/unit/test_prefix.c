@@ -289,6 +289,19 @@ static bool op_merge(void)
 	return p2m_lookup(&a, GFN(AT_LARGE + 5)).type == P2M_ZERO;
 }
 
+static bool op_compress(void)
+{
+	pack_from(AT_SCATTERED, LARGE_PAGES); /* takes the accessed flags */
+	pack_from(AT_SCATTERED, LARGE_PAGES);
+	return p2m_lookup(&a, GFN(AT_SCATTERED)).type == P2M_COMPRESSED;
+}
+
+static bool op_expand(void)
+{
+	return fault(AT_PACKED, FAULT_READ) && fault(AT_PACKED + 1, FAULT_WRITE) &&
+	       fault(AT_FILLED, FAULT_EXEC);
+}
+
 static bool op_destroy(void)
 {
 	while (!space_destroy_step(&a, 100))
@@ -317,6 +330,8 @@ static const struct row {
     {"a service page",                   op_service          },
     {"a write by the hypervisor",        op_write            },
     {"merges",                           op_merge            },
+    {"compression",                      op_compress         },
+    {"first touches",                    op_expand           },
     {"the end",                          op_destroy          },
 };
 

@@ -97,7 +97,7 @@ class Image:
 
     def __init__(self, core, domain):
         self.core, self.domain = core, domain
-        runs = [r for r in core.runs if r.domain == domain and r.kind != "ballooned"]
+        runs = [r for r in core.runs if r.domain == domain and r.kind not in ("ballooned", "compressed")]
         self.runs = sorted(runs, key=lambda r: r.gfn)
         self.gfns = [gfn for run in self.runs for gfn, _ in pages_of(run)]
 

@@ -16,7 +16,7 @@ from .oracle import FRAMES, ONES, PAGE, ZERO, Run, pages_of, truth
 MAGIC, VERSION = b"QuireCor", 1
 HEAD = struct.Struct("<8sIIQQQ")
 RUN = struct.Struct("<QQQHHI")
-KINDS = ["private", "shared", "zero", "ones", "untouched", "ballooned", "foreign"]
+KINDS = ["private", "shared", "zero", "ones", "untouched", "ballooned", "foreign", "compressed"]
 PINNED, GUEST_TABLE = 1, 2
 NO_PAGE = 2 ** 64 - 1
 

@@ -13,8 +13,8 @@
  * its page-walk caches hold it need not read.
  *
  * Bits 9 to 11 and 52 to 58 of a present entry are free for software (5.4.1); we use 52 to
- * 55, and 9 and 10. A soft entry has P clear and its state in the same four bits,
- * so all of its address bits are zero.
+ * 55, and 9 and 10. A soft entry has P clear and its state in the same four bits, and a byte of
+ * ours in 63..56, so all of its address bits are zero.
  */
 #include "arch/x86_64/svm/svm.h"
 #include "mm/pte_format.h"
@@ -29,9 +29,10 @@
 #define NPT_CALM  BIT(10)
 #define NPT_NX    BIT(63)
 
-#define NPT_FRAME    BITS(51, 12)
-#define NPT_SW_SHIFT 52
-#define NPT_SW       BITS(55, 52)
+#define NPT_FRAME      BITS(51, 12)
+#define NPT_SW_SHIFT   52
+#define NPT_FILL_SHIFT 56
+#define NPT_SW         BITS(55, 52)
 
 static uint64_t npt_table(mfn_t table)
 {
@@ -97,6 +98,7 @@ const struct pte_format npt_format = {
     .known_mask = NPT_KNOWN,
     .calm_mask = NPT_CALM,
     .look_mask = NPT_KNOWN,
+    .fill_shift = NPT_FILL_SHIFT,
     .table = npt_table,
     .leaf = npt_leaf,
     .soft = npt_soft,

@@ -7,7 +7,9 @@
  *		writes to its PAT or page tables, RAM is cached, so that no uncached
  *		alias can slip past a page comparison
  *	soft	R W X = 0: not present to the CPU; the state is in bits 55..52 and every
- *		address bit is zero, so that speculation through it finds nothing (L1TF)
+ *		address bit is zero, so that speculation through it finds nothing (L1TF);
+ *		63..56 are a byte of ours (63 would be looked at with "EPT-violation #VE" only,
+ *		which is off: 25.5.6.1)
  *
  * Bits 11 and 52..56 of every entry are ignored by every CPU; 57 to 63 are not all (verify
  * guest paging, paging write, supervisor shadow stack, sub-page, suppress #VE),
@@ -20,17 +22,18 @@
  */
 #include "arch/x86_64/vmx/vmx.h"
 
-#define EPT_RIGHTS   BITS(2, 0) /* R 0, W 1, X 2: PTE_R, PTE_W, PTE_X */
-#define EPT_WB       (UINT64_C(6) << 3)
-#define EPT_IPAT     BIT(6)
-#define EPT_LARGE    BIT(7)
-#define EPT_ACCESSED BIT(8)
-#define EPT_DIRTY    BIT(9)
-#define EPT_KNOWN    BIT(11)
-#define EPT_CALM     BIT(56)
-#define EPT_ADDRESS  BITS(51, 12)
-#define EPT_SW_SHIFT 52
-#define EPT_SW       BITS(55, 52)
+#define EPT_RIGHTS     BITS(2, 0) /* R 0, W 1, X 2: PTE_R, PTE_W, PTE_X */
+#define EPT_WB         (UINT64_C(6) << 3)
+#define EPT_IPAT       BIT(6)
+#define EPT_LARGE      BIT(7)
+#define EPT_ACCESSED   BIT(8)
+#define EPT_DIRTY      BIT(9)
+#define EPT_KNOWN      BIT(11)
+#define EPT_CALM       BIT(56)
+#define EPT_ADDRESS    BITS(51, 12)
+#define EPT_SW_SHIFT   52
+#define EPT_FILL_SHIFT 56
+#define EPT_SW         BITS(55, 52)
 
 #define EPTP_WB     UINT64_C(6)
 #define EPTP_WALK_4 (UINT64_C(3) << 3) /* levels less one */
@@ -98,9 +101,9 @@ static uint64_t ept_root_ad(mfn_t root)
 	{                                                                                          \
 		.name = text, .levels = 4, .accessed_mask = a, .dirty_mask = d,                    \
 		.address_mask = EPT_ADDRESS, .sw_mask = EPT_SW, .known_mask = k, .calm_mask = c,   \
-		.look_mask = k, .table = ept_table, .leaf = ept_leaf, .soft = ept_soft,            \
-		.kind = ept_kind, .frame = ept_frame, .access = ept_access, .sw = ept_sw,          \
-		.soft_state = ept_sw, .root = make_root,                                           \
+		.look_mask = k, .fill_shift = EPT_FILL_SHIFT, .table = ept_table,                  \
+		.leaf = ept_leaf, .soft = ept_soft, .kind = ept_kind, .frame = ept_frame,          \
+		.access = ept_access, .sw = ept_sw, .soft_state = ept_sw, .root = make_root,       \
 	}
 
 const struct pte_format ept_format = EPT_FORMAT("EPT with accessed and dirty flags", EPT_ACCESSED,
