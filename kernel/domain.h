@@ -289,6 +289,15 @@ bool sched_scan_on(void);
 void sched_set_scan_pages(unsigned pages);
 /* Of one CPU's time, in 1/100000, while guests want it: the scanner takes no more (kernel/pace.h). */
 void sched_set_scan_share(uint32_t share);
+/* What it took in the time since then: of busy time no more than `share` and one piece of work. */
+struct sched_scan_stats {
+	uint32_t share;      /* in 1/100000 */
+	uint64_t since_ns;   /* how long ago it was set */
+	uint64_t busy_ns;    /* while guests wanted the CPU */
+	uint64_t longest_ns; /* the longest piece of these */
+	uint64_t idle_ns;    /* while nobody wanted it, on all CPUs */
+};
+struct sched_scan_stats sched_scan_stats(void);
 /* CPU i ran guests for so long, was idle for so long; of all time since sched_init. */
 struct sched_cpu_stats {
 	uint64_t guest_ns, idle_ns, scan_ns, switches;

@@ -48,7 +48,7 @@ const struct verb monitor_verbs[] = {
      "wait all 60", monitor_wait, 1, 2, false},
     {"sleep", "MS", "do nothing for that many milliseconds",
      "sleep 500", monitor_sleep, 1, 1, false},
-    {"scan", "[on|off | policy NAME | set KNOB VALUE]", "the page scanner: run or not, by which policy, with which knobs",
+    {"scan", "[on|off | cpu PERCENT | policy NAME | set KNOB VALUE]", "the page scanner: run or not, how much of a CPU, by which policy and knobs",
      "scan policy ksm", monitor_scan, 0, 3, false},
     {"settle", "", "scan until nothing new can be merged",
      "settle", monitor_settle, 0, 0, false},

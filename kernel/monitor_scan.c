@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The verb that steers the scanner: on or off, which policy, its knobs. */
+/* The verb that steers the scanner: on or off, which policy, its knobs, what it may take. */
 #include "kernel/log.h"
 #include "kernel/monitor.h"
+#include "kernel/pace.h"
 #include "kernel/string.h"
 #include "mm/scan.h"
 
@@ -11,7 +12,8 @@ static bool scan_usage(struct run *r)
 
 	while (*typed == ' ')
 		typed++;
-	return monitor_fail(r, "`on`, `off`, `policy [NAME]` or `set KNOB VALUE`, not `%s`", typed);
+	return monitor_fail(
+	    r, "`on`, `off`, `cpu PERCENT`, `policy [NAME]` or `set KNOB VALUE`, not `%s`", typed);
 }
 
 static void scan_print_counts(const struct scan_policy *p)
@@ -31,19 +33,44 @@ static void scan_print_knobs(const struct scan_policy *p)
 		          scan_knob(k->value), k->help, k->least, k->most, k->standard);
 }
 
+#define SHARE_PERCENT (PACE_WHOLE / 100)
+
+static void scan_print_share(void)
+{
+	struct sched_scan_stats t = sched_scan_stats();
+
+	log_tag("scan-share percent=%u of_us=%lu busy_us=%lu longest_us=%lu idle_us=%lu",
+	        t.share / SHARE_PERCENT, t.since_ns / 1000, t.busy_ns / 1000, t.longest_ns / 1000,
+	        t.idle_ns / 1000);
+}
+
 static bool scan_show(struct run *r)
 {
 	const struct scan_policy *now = scan_policy();
 
 	(void)r;
-	log_print("the scanner is %s; policies, with the memory that they would take:\n",
-	          sched_scan_on() ? "on" : "off");
+	log_print("the scanner is %s; while guests want the CPUs it takes %u %% of one at most\n",
+	          sched_scan_on() ? "on" : "off", sched_scan_stats().share / SHARE_PERCENT);
+	log_print("policies, with the memory that they would take:\n");
 	for (unsigned i = 0; scan_policies[i]; i++)
 		log_print("%c %-14s %8lu KiB  %s\n", scan_policies[i] == now ? '*' : ' ',
 		          scan_policies[i]->name, scan_policy_bytes(scan_policies[i]) / 1024,
 		          scan_policies[i]->help);
 	scan_print_knobs(now);
 	scan_print_counts(now);
+	scan_print_share();
+	return true;
+}
+
+static bool scan_set_cpu(struct run *r)
+{
+	uint64_t percent;
+
+	if (!monitor_number(r, r->word[2], "cpu", &percent))
+		return true;
+	if (percent > 100)
+		return monitor_fail(r, "cpu is 0 to 100 per cent of one CPU, not %lu", percent);
+	sched_set_scan_share((uint32_t)percent * SHARE_PERCENT);
 	return true;
 }
 
@@ -85,6 +112,8 @@ bool monitor_scan(struct run *r)
 		return scan_show(r);
 	if (!strcmp(what, "set"))
 		return r->words == 4 ? scan_set(r) : scan_usage(r);
+	if (!strcmp(what, "cpu") && r->words == 3)
+		return scan_set_cpu(r);
 	if (!strcmp(what, "policy") && r->words == 3)
 		return scan_choose(r, r->word[2]);
 	if (r->words != 2)

@@ -34,9 +34,9 @@
 #include "kernel/xen_abi.h"
 #include "mm/mm.h"
 
-#define TICK_NS         UINT64_C(10000000)     /* console and timers are looked at this often */
-#define IDLE_TICK_NS    UINT64_C(200000000)    /* of the other CPUs when nothing is to do */
-#define SCAN_BUSY_SHARE (5 * PACE_WHOLE / 100) /* of a CPU, while guests want it */
+#define TICK_NS         UINT64_C(10000000)  /* console and timers are looked at this often */
+#define IDLE_TICK_NS    UINT64_C(200000000) /* of the other CPUs when nothing is to do */
+#define SCAN_BUSY_SHARE (PACE_WHOLE / 100)  /* of a CPU, while guests want it */
 #define SCAN_BUSY_CHUNK 32u
 #define SCAN_PAGES      512u /* in an idle slice; 64 of them can be read */
 #define SCAN_BUSY_PART  4u   /* a slice of busy time is so much less */
@@ -62,7 +62,12 @@ static struct cpu_sched cpus[MAX_CPUS];
 static _Atomic uint64_t idle_cpus;
 static _Atomic bool scan_on = true;
 static _Atomic unsigned scan_pages = SCAN_PAGES;
-static struct pace scan_pace = {.share = SCAN_BUSY_SHARE}; /* of CPU 0 alone */
+/* What the scanner takes, since its share was set last. All but idle_ns: of CPU 0 alone. */
+static struct {
+	struct pace pace;
+	uint64_t since_ns, busy_ns, longest_ns;
+	_Atomic uint64_t idle_ns;
+} scan_share = {.pace.share = SCAN_BUSY_SHARE};
 static _Atomic uint32_t stop_asked; /* CPU + 1 of who stops the world; 0 nobody */
 
 static struct cpu_sched *sched_this(void)
@@ -358,7 +363,21 @@ void sched_set_scan(bool on)
 
 void sched_set_scan_share(uint32_t share)
 {
-	pace_set(&scan_pace, share, machine_ns());
+	scan_share.since_ns = machine_ns();
+	scan_share.busy_ns = scan_share.longest_ns = 0;
+	scan_share.idle_ns = 0;
+	pace_set(&scan_share.pace, share, scan_share.since_ns);
+}
+
+struct sched_scan_stats sched_scan_stats(void)
+{
+	return (struct sched_scan_stats){
+	    .share = scan_share.pace.share,
+	    .since_ns = machine_ns() - scan_share.since_ns,
+	    .busy_ns = scan_share.busy_ns,
+	    .longest_ns = scan_share.longest_ns,
+	    .idle_ns = scan_share.idle_ns,
+	};
 }
 
 void sched_set_scan_pages(unsigned pages)
@@ -383,15 +402,22 @@ static void sched_rearm(struct cpu_sched *c, uint64_t deadline)
 	machine_timer(deadline);
 }
 
-static uint64_t sched_scan(struct cpu_sched *c, uint64_t pages)
+/* Returns how long it took; *looked: 0 if there was nothing to do. */
+static uint64_t sched_scan(struct cpu_sched *c, uint64_t pages, uint64_t *looked)
 {
-	uint64_t begin, looked;
+	uint64_t begin = machine_ns(), took;
 
-	if (!scan_on)
-		return 0;
-	begin = machine_ns();
-	looked = scan_slice(pages);
-	c->stats.scan_ns += machine_ns() - begin;
+	*looked = scan_on ? scan_slice(pages) : 0;
+	took = machine_ns() - begin;
+	c->stats.scan_ns += took;
+	return took;
+}
+
+static bool sched_scan_idle(struct cpu_sched *c)
+{
+	uint64_t looked;
+
+	scan_share.idle_ns += sched_scan(c, scan_pages, &looked);
 	return looked;
 }
 
@@ -400,11 +426,13 @@ static void sched_scan_busy(struct cpu_sched *c)
 {
 	uint64_t pages = max_u64(scan_pages / SCAN_BUSY_PART, 1);
 
-	while (pages && pace_may(&scan_pace, machine_ns())) {
-		uint64_t n = min_u64(pages, SCAN_BUSY_CHUNK), begin = machine_ns(), looked;
+	while (pages && pace_may(&scan_share.pace, machine_ns())) {
+		uint64_t n = min_u64(pages, SCAN_BUSY_CHUNK), looked;
+		uint64_t took = sched_scan(c, n, &looked);
 
-		looked = sched_scan(c, n);
-		pace_spent(&scan_pace, machine_ns() - begin);
+		pace_spent(&scan_share.pace, took);
+		scan_share.busy_ns += took;
+		scan_share.longest_ns = max_u64(scan_share.longest_ns, took);
 		if (!looked)
 			return;
 		pages -= n;
@@ -496,8 +524,7 @@ static void sched_idle(struct cpu_sched *c, unsigned cpu)
 		machine_irq_window();
 		return;
 	}
-	if (!c->poll &&
-	    ((cpu == 0 && (domain_reap() || tracer_poll())) || sched_scan(c, scan_pages))) {
+	if (!c->poll && ((cpu == 0 && (domain_reap() || tracer_poll())) || sched_scan_idle(c))) {
 		machine_irq_window();
 		return;
 	}

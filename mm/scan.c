@@ -314,7 +314,10 @@ static void scan_picked(struct scan_slice *w, const struct scan_cursor *pick, un
 	w->space = s;
 	w->keys = hash_group(s->share_group);
 	w->owes_flush = false;
-	scan_look_picked(w, pick, n);
+	if (w->policy->look)
+		scan_look_picked(w, pick, n);
+	else
+		scan_walk_picked(w, pick, n);
 	if (w->n) {
 		scan_read(w);
 		scan_place_all(w);
@@ -379,6 +382,7 @@ static void scan_account(const struct scan_slice *w, uint64_t began, uint64_t in
 	scan.pass.written += w->written;
 	scan.pass.sought += w->sought;
 	scan.pass.placed += w->merged + index_stats().hints_inserted - inserted;
+	scan.pass.merged += w->merged;
 	scan.pass.busy += env_cycles() - began;
 }
 
@@ -421,7 +425,7 @@ static uint64_t scan_run(const struct scan_policy *policy, uint64_t pages)
 	struct scan_slice *w = &scan.slice;
 	struct index_stats before = index_stats();
 	uint64_t began = env_cycles();
-	bool end;
+	bool round, end;
 
 	if (scan_policy_changed())
 		scan.distrust = 2; /* it may want to look at what the last one left alone */
@@ -429,11 +433,17 @@ static uint64_t scan_run(const struct scan_policy *policy, uint64_t pages)
 	w->trust = scan_trust(before.hints_dropped);
 	w->compared = counter_read(&mm.count.pages_compared);
 	mm.blind = policy->blind;
-	if (!scan.pass.looked)
-		scan.pass_began = began;
 	if (policy->pick)
 		scan_picks(w);
-	end = policy->picks_only ? !scan_picks_left(w) : scan_round(w);
+	round = !policy->round || policy->round();
+	if (!round)
+		w->looked = 0; /* the next pass has not begun */
+	else if (!scan.pass.looked)
+		scan.pass_began = began;
+	if (policy->picks_only)
+		end = !scan_picks_left(w);
+	else
+		end = round && scan_round(w);
 	w->merged += merge_commit();
 	mm.blind = false;
 	scan_account(w, began, before.hints_inserted);
@@ -464,8 +474,8 @@ void scan_settle_begin(void)
 	scan.cursor = (struct scan_cursor){0};
 	scan.pass = (struct scan_pass){0};
 	scan.settle_passes = 0;
-	if (scan_policy_locked() != scan_policies[0])
-		scan.distrust = 2;
+	if (scan_policy_locked()->look)
+		scan.distrust = 2; /* it reads pages without placing them */
 	scan.settle_seen = counter_read(&mm.count.full_scans);
 	lock_drop(&mm.scan_lock, LOCK_SCAN);
 }
@@ -478,7 +488,7 @@ bool scan_settle_step(uint64_t pages)
 
 	lock_take(&mm.scan_lock, LOCK_SCAN);
 	if (counter_read(&mm.count.full_scans) == scan.settle_seen)
-		scan_run(scan_policies[0], pages);
+		scan_run(scan_settler, pages);
 	passes = counter_read(&mm.count.full_scans);
 	if (passes != scan.settle_seen) {
 		scan.settle_seen = passes;

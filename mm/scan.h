@@ -60,7 +60,7 @@ struct scan_counts scan_counts(const struct scan_policy *policy);
  * scan_settle in steps, for callers who must not stay long: looks at up to
  * `pages` pages and returns true once a whole pass has found nothing new (or the
  * guests write so fast that SCAN_SETTLE_PASSES went by). Begin with scan_settle_begin.
- * It goes by the default policy, whichever is in use: the others may leave pages out.
+ * It goes by scan_settler, whichever policy is in use: the others may leave pages out.
  */
 #define SCAN_SETTLE_PASSES 64u
 void scan_settle_begin(void);

@@ -323,3 +323,39 @@ void scan_walk(struct scan_slice *w)
 	scan_drop(w);
 	p2m_unlock(s);
 }
+
+/* ---- picked pages ---- */
+
+/*
+ * One leaf out of turn. It may have called for a look from now on, which a region that is passed over
+ * as a whole would not be asked about: so that one is known, and no longer calm. If the region is just
+ * being walked, scan_leaf itself sees to that.
+ */
+static void scan_picked_leaf(struct scan_slice *w, gfn_t gfn)
+{
+	struct p2m_slot p = p2m_find(w->space, gfn);
+	uint64_t *over;
+
+	if (!p.entry || p.level != 1)
+		return;
+	over = p2m_over(w->space, &w->at, gfn);
+	if (quiet_mark_of(p2m_entry_get(over)) == QUIET_CALM)
+		quiet_set(over, QUIET_KNOWN, 0);
+	scan_leaf(w, p.entry, gfn);
+	w->leaves++;
+}
+
+void scan_walk_picked(struct scan_slice *w, const struct scan_cursor *pick, unsigned n)
+{
+	struct space *s = w->space;
+
+	ASSERT(n <= SCAN_CHUNK);
+	w->n = w->nr_dropped = 0;
+	w->at = (struct p2m_cursor){0};
+	p2m_lock(s);
+	for (unsigned i = 0; i < n && !s->dying; i++)
+		if (pick[i].gfn.n < GFN_LIMIT)
+			scan_picked_leaf(w, pick[i].gfn);
+	scan_drop(w);
+	p2m_unlock(s);
+}

@@ -49,7 +49,10 @@ void scan_walk_init(void);
  */
 void scan_walk(struct scan_slice *w);
 
-/* The same for a policy that is shown every page; and the pages that it has picked, of w->space. */
+/* Look at these n pages of w->space alone, SCAN_CHUNK at most: those that the policy has picked. */
+void scan_walk_picked(struct scan_slice *w, const struct scan_cursor *pick, unsigned n);
+
+/* Both for a policy that is shown every page. */
 void scan_look_walk(struct scan_slice *w);
 void scan_look_picked(struct scan_slice *w, const struct scan_cursor *pick, unsigned n);
 

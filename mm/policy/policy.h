@@ -33,6 +33,7 @@ struct scan_pass {
 	uint64_t looked;   /* pages */
 	uint64_t written;  /* pages found to have been written since the last look */
 	uint64_t placed;   /* pages merged, or put into the index */
+	uint64_t merged;   /* of these */
 	uint64_t sought;   /* pages whose fingerprint was looked up in the index */
 	uint64_t cycles;   /* from its first slice to its last, pauses included */
 	uint64_t busy;     /* cycles spent in its slices */
@@ -92,8 +93,12 @@ struct scan_policy {
 	 */
 	bool (*next)(struct scan_cursor *at, const struct scan_pass *last);
 
-	/* A page to look at, out of turn; false: no (more) such page now. */
+	/* A page to look at, out of turn; false: no (more) such page now. Of the second family
+	 * a page under a large leaf is left to the round: its dirty bit is for 511 others too. */
 	bool (*pick)(struct scan_cursor *at);
+
+	/* Behind the picks of a slice: whether the round goes on in it. NULL: it does. */
+	bool (*round)(void);
 
 	/* ---- the first family ---- */
 
@@ -122,7 +127,10 @@ struct scan_policy {
 /* All policies, ended by NULL; the first is the default. */
 extern const struct scan_policy *const scan_policies[];
 
-extern const struct scan_policy policy_plain, policy_ksm, policy_esx, policy_xlh,
+/* The one that settling goes by (scan_settle): it leaves nothing out and puts nothing off. */
+extern const struct scan_policy *const scan_settler;
+
+extern const struct scan_policy policy_dirty, policy_plain, policy_ksm, policy_esx, policy_xlh,
     policy_dirtybit2011;
 
 /* ---- for policies (mm/scan_policy.c) ---- */

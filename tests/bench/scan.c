@@ -4,13 +4,14 @@
  *
  *	bench-scan OUTPUT.jsonl
  *
- * Two guests of 100 MiB with contents of their own, real EPT entries, the default policy, no time: a
- * pass is a pass. "Read" is a fingerprint; compares are told apart. Guests write as a CPU does
+ * Two guests of 100 MiB with contents of their own, real EPT entries, the default policy, and a clock that
+ * stands still, so that nothing rests: a pass is a pass. "Read" is a fingerprint; compares are told apart. Guests write as a CPU does
  * (writer.h), between two passes.
  *
  *	steady		every pass after that: a part of all pages was written since the last
  *	time		pages become equal to others at random moments; passes until they are shared
  *	instructions	of whole passes, and of merges, by single steps of a child process
+ *	merge_zero	the same of pages of zeroes
  */
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@
 #define PASSES   16u
 #define TWINS    200u
 #define STEPPED  32u  /* merges whose instructions are counted */
+#define ZEROES   128u /* the same of pages of zeroes */
 #define SLICE    512u /* as the hypervisor's idle loop */
 
 static struct space guest[GUESTS];
@@ -62,9 +64,23 @@ static void put(uint64_t page, uint64_t word)
 	writer_put(&guest[page / PAGES], GFN(page % PAGES), 0, words, sizeof(words));
 }
 
+/* The page holds nothing but zeroes. */
+static void put_zero(uint64_t page)
+{
+	static const uint64_t words[2];
+
+	writer_put(&guest[page / PAGES], GFN(page % PAGES), 0, words, sizeof(words));
+}
+
+static uint64_t still(void)
+{
+	return 0;
+}
+
 static void start(const struct pte_format *format, enum dirty_source source, bool large)
 {
 	random_state = 1;
+	world_clock = still;
 	world_start(&(struct world_config){.frames = ALL + ALL / 8 + 8192, .format = format});
 	mm_set_format(format, source);
 	for (unsigned g = 0; g < GUESTS; g++) {
@@ -96,9 +112,8 @@ static void pass(void)
 {
 	uint64_t seen = counter_read(&mm.count.full_scans);
 
-	scan_settle_begin();
 	while (counter_read(&mm.count.full_scans) == seen)
-		(void)!scan_settle_step(SLICE);
+		scan_slice(SLICE);
 }
 
 /* ---- steady passes ---- */
@@ -255,10 +270,22 @@ static void two_passes(void)
 	pass();
 }
 
+/* Of what is to be merged now, n pages freed; `besides`: what the passes cost without it. */
+static void tell_merges(const char *name, unsigned n, uint64_t besides)
+{
+	uint64_t saved = mm_stats().pages_saved;
+
+	tell(name, "instructions/page freed", (double)(count_steps(two_passes) - besides) / n);
+	two_passes(); /* the same in this process, to see how many it was */
+	if (mm_stats().pages_saved - saved != n) {
+		fprintf(stderr, "bench-scan: %s: not all were merged\n", name);
+		exit(1);
+	}
+}
+
 static void tell_instructions(void)
 {
 	uint64_t none = count_steps(nothing), quiet;
-	struct mm_stats a;
 
 	for (unsigned i = 0; i < SETTLING; i++)
 		pass();
@@ -268,14 +295,10 @@ static void tell_instructions(void)
 		put(i, BIT(42) | i);
 		put(PAGES + i, BIT(42) | i);
 	}
-	a = mm_stats();
-	tell("merge_instructions", "instructions/page freed",
-	     (double)(count_steps(two_passes) - none - 2 * quiet) / STEPPED);
-	two_passes(); /* the same in this process, to see how many it was */
-	if (mm_stats().pages_saved - a.pages_saved != STEPPED) {
-		fprintf(stderr, "bench-scan: not all twins were merged\n");
-		exit(1);
-	}
+	tell_merges("merge_instructions", STEPPED, none + 2 * quiet);
+	for (uint64_t i = 0; i < ZEROES; i++)
+		put_zero(LARGE_PAGES + i);
+	tell_merges("merge_zero_instructions", ZEROES, none + 2 * quiet);
 }
 
 /* ---- all of it ---- */
@@ -299,6 +322,18 @@ static void protection(void)
 	start(&ept_format_no_ad, DIRTY_PROTECT, false);
 	tell_quiet("steady_read_pages_0pct_wp");
 	tell_steady("1pct_wp", ANYWHERE);
+	finish();
+}
+
+/* A modification log, read as soon as it is written. */
+static void by_a_log(void)
+{
+	start(&ept_format, DIRTY_LOG, false);
+	tell_quiet("steady_read_pages_0pct_pml");
+	tell_steady("1pct_pml", ANYWHERE);
+	finish();
+	start(&ept_format, DIRTY_LOG, false);
+	tell_time("pml");
 	finish();
 }
 
@@ -326,6 +361,7 @@ int main(int argc, char **argv)
 	}
 	small_leaves();
 	protection();
+	by_a_log();
 	large_leaves();
 	return fclose(out) ? 1 : 0;
 }

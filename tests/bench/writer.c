@@ -22,7 +22,10 @@ static uint8_t *writer_walk(struct space *s, gfn_t gfn)
 		enum pte_kind kind = f->kind(v, level);
 
 		if (kind == PTE_LEAF && f->access(v) & PTE_W) {
-			__atomic_fetch_or(e, f->accessed_mask | f->dirty_mask, __ATOMIC_ACQ_REL);
+			v = __atomic_fetch_or(e, f->accessed_mask | f->dirty_mask,
+			                      __ATOMIC_ACQ_REL);
+			if (mm_dirty_source() == DIRTY_LOG && !(v & f->dirty_mask))
+				dirty_logged(s, gfn);
 			return env_frame(
 			    MFN(f->frame(v, level).n + gfn.n % (UINT64_C(1) << (9 * (level - 1)))));
 		}

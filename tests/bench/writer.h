@@ -2,7 +2,8 @@
 /*
  * The writes of a guest, as its CPU makes them: a walk with an empty TLB that sets the
  * accessed flag in each table and the dirty flag in the leaf, and a fault where the
- * leaf does not allow it. Every write walks, so flags are never older than the write.
+ * leaf does not allow it. Every write walks, so flags are never older than the write. If there is a
+ * modification log, it is read at once.
  */
 #ifndef TESTS_BENCH_WRITER_H
 #define TESTS_BENCH_WRITER_H

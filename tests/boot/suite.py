@@ -9,6 +9,7 @@ from quire_tools.hostile_guests import Ends, beside_fuzzers
 from quire_tools.linux_guests import life, shares_as_the_oracle, shell_answers
 from quire_tools.machine import BUILD, TOP
 from quire_tools.overcommit import refused_often, resumes_after
+from quire_tools.scan_share import within_its_share
 from quire_tools.trace_check import trace_holds
 
 # Where a guest or a script sleeps for a time that must be enough: QEMU's clock counts instructions
@@ -130,6 +131,9 @@ CASES = LINUX + FUZZ + [
 
     # Ten seconds of the machine's own clock; Bochs' runs slower, so that they pass sooner.
     Case("fair shares", "fair.cfg", check=fair, options={"ips": 10000000}, script=["sleep 14000"]),
+    # Five seconds of it, for the same reason on a slow CPU; storm gives the scanner something to do all the time.
+    Case("the scanner keeps to its share", "share.cfg", options={**COUNTED, "ips": 10000000}, script=[],
+         check=within_its_share, timeout=400),
     # Only where instructions are counted: a host that is busy itself would be blamed on us.
     Case("a waking guest among four that spin", "wake.cfg", machines=BOCHS, options={"ips": 10000000},
          script=["wait wake 60", *(f"shutdown spin-{n}" for n in (1, 2, 3, 4)), *END]),

@@ -429,6 +429,18 @@ void sched_set_scan(bool on)
 	scan_is_on = on;
 }
 
+static uint32_t scan_is_share = 1000;
+
+void sched_set_scan_share(uint32_t share)
+{
+	scan_is_share = share;
+}
+
+struct sched_scan_stats sched_scan_stats(void)
+{
+	return (struct sched_scan_stats){scan_is_share, 5000000, 40000, 9000, 700000};
+}
+
 /* Two policies; the second keeps something for each frame, and may find no memory for it. */
 static _Atomic uint64_t fake_speed;
 static const struct scan_knob fake_knobs[] = {

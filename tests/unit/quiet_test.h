@@ -48,6 +48,7 @@ static const struct scan_policy test_policy = {
 static const struct scan_policy second_policy = {
     .name = "second", .next = test_next, .written = test_written, .quiet = test_quiet};
 const struct scan_policy *const scan_policies[] = {&test_policy, &second_policy, NULL};
+const struct scan_policy *const scan_settler = &test_policy;
 
 /* ---- set up ---- */
 

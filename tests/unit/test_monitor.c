@@ -47,8 +47,8 @@ static void mistakes_are_explained(void **state)
 	    {"mem-set web -1\r",                   "mem-set: the memory in MiB must be a number, not `-1`\n"        },
 	    {"mem-max web 129\r",                  "mem-max: web was made with maxmem=128"                          },
 	    {"mem-max web 63\r",                   "mem-max: web has 64 MiB now; `mem-set web 63` first\n"          },
-	    {"scan perhaps\r",
-	     "scan: `on`, `off`, `policy [NAME]` or `set KNOB VALUE`, not `perhaps`\n"                              },
+	    {"scan perhaps\r",                     "scan: `on`, `off`, `cpu PERCENT`, `policy [NAME]` or `set KNOB "
+	                       "VALUE`, not `perhaps`\n"                              },
 	    {"shutdown web now\r",                 "shutdown: `now`: only `reboot` may stand there\n"               },
 	    {"create name=x\r",                    "create: domain \"x\" has no `kernel`\n"                         },
 	    {"create name=x colour=red\r",         "create: there is no key `colour`\n"                             },
@@ -441,7 +441,8 @@ static void scan_policies_and_knobs(void **state)
 	type("scan set speed much\r");
 	assert_heard("scan: speed must be a number, not `much`\n");
 	type("scan set speed\r");
-	assert_heard("scan: `on`, `off`, `policy [NAME]` or `set KNOB VALUE`, not `set speed`\n");
+	assert_heard("scan: `on`, `off`, `cpu PERCENT`, `policy [NAME]` or `set KNOB VALUE`, not "
+	             "`set speed`\n");
 	assert_int_equal(fake_speed, 100);
 	type("scan set speed 400\r");
 	assert_heard("status=0");
@@ -450,6 +451,28 @@ static void scan_policies_and_knobs(void **state)
 	assert_heard(
 	    "  speed                             400  how fast (1 to 400; 100 if not set)\n");
 	fake_policy = &fake_calm;
+}
+
+static void scan_share(void **state)
+{
+	(void)state;
+	type("scan\r");
+	assert_heard("while guests want the CPUs it takes 1 % of one at most\n");
+	assert_heard(
+	    "@quire scan-share percent=1 of_us=5000 busy_us=40 longest_us=9 idle_us=700\n");
+	type("scan cpu 5\r");
+	assert_heard("status=0");
+	assert_int_equal(scan_is_share, 5000);
+	type("scan cpu 101\r");
+	assert_heard("scan: cpu is 0 to 100 per cent of one CPU, not 101\n");
+	type("scan cpu much\r");
+	assert_heard("scan: cpu must be a number, not `much`\n");
+	assert_int_equal(scan_is_share, 5000);
+	type("scan cpu 0\r");
+	assert_int_equal(scan_is_share, 0);
+	type("scan cpu\r");
+	assert_heard("not `cpu`\n");
+	scan_is_share = 1000;
 }
 
 static void top_until_a_key(void **state)
@@ -541,6 +564,7 @@ int main(void)
 	    cmocka_unit_test_setup(why_it_left_guest_mode, fresh),
 	    cmocka_unit_test_setup(settling_takes_turns, fresh),
 	    cmocka_unit_test_setup(scan_policies_and_knobs, fresh),
+	    cmocka_unit_test_setup(scan_share, fresh),
 	    cmocka_unit_test_setup(top_until_a_key, fresh),
 	    cmocka_unit_test_setup(a_trace, fresh),
 	    cmocka_unit_test_setup(completion, fresh),

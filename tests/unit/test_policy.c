@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The plain policy (mm/policy/plain.c): when the next slice may begin. */
-#include "mm/policy/policy.h"
+#include "mm/scan.h"
 #include "tests/unit/mm_test.h"
 
 /* After a pass that placed nothing it rests for eight times as long as that was busy. */
 static void rests_when_there_is_little_to_gain(void **state)
 {
-	const struct scan_policy *plain = scan_policies[0];
+	const struct scan_policy *plain = scan_find_policy("plain");
 	struct scan_pass last = {.busy = 1000, .ended_at = 50000};
 	struct scan_cursor at = {0};
 

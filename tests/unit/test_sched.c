@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
+#include "kernel/pace.h"
 #include "kernel/sched.h"
 #include "kernel/xen_abi.h"
 #include "tests/host/env.h"
@@ -322,6 +323,70 @@ static void test_stopped(void **state)
 	fake_stop();
 }
 
+/* ---- the scanner's share ---- */
+
+#define READ_NS UINT64_C(100000) /* to read a page */
+
+static void reading_takes_time(enum env_point p)
+{
+	if (p == POINT_SCAN_READ)
+		host_now_ns[machine_cpu()] += READ_NS;
+}
+
+/* A busy guest whose pages are others each time that it is interrupted. */
+static void run_writing(struct vcpu *v, struct vmexit *x)
+{
+	static uint64_t word;
+
+	run_busy(x);
+	for (uint64_t i = 0; i < 12; i++) {
+		word++;
+		assert_int_equal(mm_write(&v->domain->space, i * PAGE_SIZE, &word, 8), MM_OK);
+	}
+}
+
+/*
+ * Guests want all CPUs, and always write: over any two seconds the scanner has as much as its share
+ * of one CPU, nearly, and no more but for one piece of work. Nothing of it is idle time.
+ */
+static void test_scan_share(void **state)
+{
+	static const unsigned percent[] = {1, 5, 0, 1};
+	struct domain *d[3];
+	uint64_t end = 100 * MS, taken = 0;
+
+	(void)state;
+	fake_start(2);
+	fake_run = run_writing;
+	for (unsigned i = 0; i < 3; i++)
+		d[i] = guest((domid_t)(i + 1), &busy);
+	assert_int_equal(sched_scan_stats().share, PACE_WHOLE / 100); /* if nobody says */
+	host_on_point = reading_takes_time;
+	simulate(end);
+	sched_set_scan(true);
+	for (unsigned i = 0; i < ARRAY_SIZE(percent); i++) {
+		struct sched_scan_stats t;
+		uint64_t due;
+
+		host_set_cpu(0);
+		taken = sched_cpu_stats(0).scan_ns + sched_cpu_stats(1).scan_ns;
+		sched_set_scan_share(percent[i] * (PACE_WHOLE / 100));
+		end += 2 * SECONDS;
+		simulate(end);
+		host_set_cpu(0);
+		t = sched_scan_stats();
+		due = t.since_ns / 100 * percent[i];
+		assert_true(t.since_ns >= 199 * SECONDS / 100);
+		assert_in_range(t.busy_ns, due / 2, due + t.longest_ns);
+		assert_int_equal(t.idle_ns, 0);
+		assert_int_equal(sched_cpu_stats(0).scan_ns + sched_cpu_stats(1).scan_ns - taken,
+		                 t.busy_ns);
+	}
+	host_on_point = NULL;
+	sched_set_scan_share(PACE_WHOLE / 100);
+	stop(d, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,7 +394,7 @@ int main(void)
 	    cmocka_unit_test(test_no_credit),  cmocka_unit_test(test_yield),
 	    cmocka_unit_test(test_idle),       cmocka_unit_test(test_pause),
 	    cmocka_unit_test(test_stopped),    cmocka_unit_test(test_many_wake_soon),
-	    cmocka_unit_test(test_pushed_off),
+	    cmocka_unit_test(test_pushed_off), cmocka_unit_test(test_scan_share),
 	};
 
 	return cmocka_run_group_tests_name("sched", tests, NULL, NULL);
