@@ -331,6 +331,9 @@ boot-linux-more-svm: all linux linux-kernels
 boot-linux-more-vtx: all linux
 	tools/boot-tests --machine bochs --group linux-more
 # How sharing among Debian guests grows after their start: a page of the book, with its raw figures.
+.PHONY: headline
+headline: all
+	tools/headline
 .PHONY: sharing-linux
 sharing-linux: all linux
 	tools/sharing-linux --page docs/results-sharing.md
@@ -365,6 +368,7 @@ help:
 	@echo 'make test         all tests; parts: unit, tsan, fuzz-short, boot-svm, boot-vtx, boot-linux-svm, lint'
 	@echo 'make boot-linux-svm, make boot-linux-vtx    Debian guests on QEMU and on Bochs, from start to power-off'
 	@echo 'make boot-linux-more-svm, make boot-linux-more-vtx    the same with other kernels and more vCPUs'
+	@echo 'make headline         52 guests of 1 GiB that use all of it, on a machine of 16 GiB, and how many more (QEMU; needs 18 GiB)'
 	@echo 'make sharing-linux    how long after their start four Debian guests share what they could (docs/results-sharing.md)'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
 	@echo 'make fuzz-guest   a million hostile calls of guests on QEMU and on Bochs, with neighbours who must not notice; an hour'

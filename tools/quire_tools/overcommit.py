@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 """More memory promised than there is: does everybody wait who must, and goes on when there is some?"""
 import json
+import re
 
 STALL_S = 60
+DESKTOP = re.compile(r"# desktop pages=(\d+) unique=(\d+) volatile=(\d+) zeroed=(\d+) common=(\d+)")
+USED = "after the use: every byte"
+AT_END = "at the end: every byte"
 
 
 def frames(session):
@@ -81,3 +85,50 @@ def refused_often(session, notes):
     notes.append(f"{refused} requests were refused; the longest wait was {machine['longest_wait_ms']:.0f} ms; "
                  f"{machine['served']} turns were given")
     return adds_up(machine) + ([] if refused else ["no request was refused"])
+
+
+def saying(session, words):
+    """How many guests have printed a line with these words."""
+    return sum(any(words in line for line in guest.lines) for guest in session.heard.guests.values())
+
+
+def sharing(session):
+    """What `sharing --json` says: the whole, and the domains."""
+    _, lines = session.command("sharing --json")
+    rows = [json.loads(line) for line in lines if line.startswith("{")]
+    return rows[0], rows[1:]
+
+
+def desktops_truth(session):
+    """What can be saved at least, by what each desktop says that it wrote: {part of `sharing`: pages}."""
+    told = [[int(n) for n in found.groups()] for guest in session.heard.guests.values()
+            for line in guest.lines if (found := DESKTOP.match(line))]
+    common = [row[4] for row in told]
+    return {"zero": sum(row[3] for row in told), "inter": sum(common) - max(common)}
+
+
+def desktops(number, seconds):
+    """Guests that write all of their memory, and have more than the machine: all is written, and all is saved that can be."""
+    def check(session, notes):
+        for _ in range(seconds):
+            if saying(session, USED) == number:
+                break
+            session.command("sleep 1000")
+        else:
+            return [f"{saying(session, USED)} of {number} had used their memory after {seconds} s"]
+        session.command("settle")
+        machine, _ = frames(session)
+        total, domains = sharing(session)
+        trouble = adds_up(machine)
+        untouched = sum(d["untouched"] for d in domains)
+        truth = desktops_truth(session)
+        if untouched:
+            trouble.append(f"{untouched} pages were never touched")
+        if machine["promised_pages"] <= machine["frames_total"]:
+            trouble.append(f"{machine['promised_pages']} pages were promised, and the machine has {machine['frames_total']}")
+        trouble += [f"{part}: {total[part]} pages are saved, {truth[part]} could be" for part in truth if total[part] < truth[part]]
+        notes.append(f"{machine['promised_pages']} pages promised, {machine['frames_total']} there, {total['pages_saved']} saved; "
+                     f"the longest wait was {machine['longest_wait_ms']:.0f} ms")
+        names = [f"pc-{n + 1}" for n in range(number)]
+        return trouble + ended_well(session, [], [f"shutdown {name}" for name in names], notes)
+    return check
