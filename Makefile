@@ -343,6 +343,10 @@ sharing-linux: all linux
 fuzz-guest: all
 	tools/boot-tests --machine qemu --group fuzz
 	tools/boot-tests --machine bochs --group fuzz
+.PHONY: refuse-million
+refuse-million: all
+	tools/boot-tests --machine qemu --group refusals
+	tools/boot-tests --machine bochs --group refusals
 lint: $(B)/quire.elf
 	tools/lint $(B)/quire.elf
 test: all
@@ -372,6 +376,7 @@ help:
 	@echo 'make sharing-linux    how long after their start four Debian guests share what they could (docs/results-sharing.md)'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
 	@echo 'make fuzz-guest   a million hostile calls of guests on QEMU and on Bochs, with neighbours who must not notice; an hour'
+	@echo 'make refuse-million   the allocator refuses a million times under storms, balloons and destroyed guests (QEMU; fewer on Bochs)'
 	@echo 'make model-long   the model test with fresh seeds, for MODEL_SECONDS=$(MODEL_SECONDS) seconds'
 	@echo 'make mutants      the core broken in some hundred ways; each must fail a test (ONLY=NAME, FILES=mm/merge.c)'
 	@echo 'make coverage     lines and branches of mm/ that the native tests reach, and which they do not'

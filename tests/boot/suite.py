@@ -8,7 +8,7 @@ from quire_tools.fairness import both_cpus, fair
 from quire_tools.hostile_guests import Ends, beside_fuzzers
 from quire_tools.linux_guests import life, shares_as_the_oracle, shell_answers
 from quire_tools.machine import BUILD, TOP
-from quire_tools.overcommit import desktops, refused_often, resumes_after
+from quire_tools.overcommit import PASSER, Passers, desktops, refused_often, refused_until, resumes_after
 from quire_tools.scan_share import within_its_share
 from quire_tools.trace_check import trace_holds
 
@@ -100,7 +100,19 @@ FUZZ = [
     fuzz("a million calls of fuzzing guests", 1000000, "bochs", group="fuzz", timeout=7200),
 ]
 
-CASES = LINUX + FUZZ + [
+def refusals(name, number, **more):
+    return Case(name, "refusals.cfg", memory=48, script=[], outcomes=lambda machine: Passers(PASSER),
+                check=refused_until(number, ("storm-1", "storm-2", "storm-3")), **more)
+
+
+# `make refuse-million`: minutes.
+REFUSALS = [
+    refusals("a million refusals", 1000000, machines=QEMU, group="refusals", timeout=3600),
+    refusals("refusals on VT-x", 100000, machines=BOCHS, group="refusals", timeout=3600),
+]
+
+CASES = LINUX + FUZZ + REFUSALS + [
+    refusals("storms, and balloons that are destroyed, under refusals", 100000, machines=QEMU, options=COUNTED, timeout=200),
     *with_cpus("hello", "hello.cfg"),
     *with_cpus("hypercalls", "hypercalls.cfg", options=COUNTED),
     *with_cpus("hypercalls with two vCPUs", "hypercalls2.cfg", options=COUNTED),

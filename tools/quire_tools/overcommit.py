@@ -132,3 +132,58 @@ def desktops(number, seconds):
         names = [f"pc-{n + 1}" for n in range(number)]
         return trouble + ended_well(session, [], [f"shutdown {name}" for name in names], notes)
     return check
+
+
+class Passers(dict):
+    """Outcomes: guests of this name come and are destroyed whatever they do; the others end as a test does."""
+
+    def __init__(self, prefix):
+        super().__init__()
+        self.prefix = prefix
+
+    def __contains__(self, name):
+        return name.startswith(self.prefix)
+
+    def pop(self, name):
+        return "any"
+
+
+PASSER = "passer-"
+LAP = ("refuse every 2", "sleep 2000", "refuse all 1000", "sleep 1100", "refuse every 3", "sleep 1000")
+
+
+def refused(session):
+    session.command("refuse")
+    return int(session.heard.tag("refuse")["refused"])
+
+
+def refused_until(number, guests):
+    """Refusals without end, until there were so many; in each lap a guest with a balloon comes, and is destroyed in the middle of what it does."""
+    def check(session, notes):
+        laps, made, trouble, count = 0, 0, [], 0
+        session.command(f"destroy {PASSER}0")  # it is there for the file of its kernel
+        session.command("sleep 2000")
+        while count < number and not trouble:
+            laps += 1
+            name = f"{PASSER}{laps}"
+            create = f'create name={name} kernel=balloon.elf memory=4 min=0 share_group=pool extra="mode=breathe rounds=9 period=200"'
+            status, _ = session.command(create)  # as a rule something that it needs is refused, and what it had is given back
+            if status:
+                session.command("refuse off")
+                status, _ = session.command(create)
+            made += not status
+            for line in LAP:
+                session.command(line)
+            if not status:
+                session.command(f"destroy {name}")
+            audited(session, trouble)
+            machine, _ = frames(session)
+            trouble += adds_up(machine)
+            count = refused(session)
+        session.command("refuse off")
+        trouble += ended_well(session, [], [f"shutdown {name}" for name in guests], notes)
+        trouble += [f"{guest.name}: {line}" for guest in session.heard.guests.values() for line in guest.failures]
+        trouble += [] if made else ["no guest could be made meanwhile"]
+        notes.append(f"{count} requests were refused in {laps} laps; {made} guests came and went; an audit each lap")
+        return trouble
+    return check
