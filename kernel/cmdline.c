@@ -25,6 +25,7 @@ static const struct {
     {"maxcpus",     NUMBER},
     {"smt",         SWITCH},
     {"reserve",     ANY   },
+    {"compress",    SWITCH},
     {"dirty",       ANY   },
     {"scan.on",     SWITCH},
     {"scan.policy", ANY   },

@@ -11,6 +11,7 @@
 #include "kernel/domain.h"
 #include "kernel/log.h"
 #include "kernel/overcommit.h"
+#include "kernel/squeeze.h"
 #include "kernel/machine.h"
 #include "kernel/pace.h"
 #include "mm/scan.h"
@@ -130,6 +131,7 @@ void kernel_main(const struct boot_info *bi)
 	refused = virt_start();       /* which back end, and so which page-table format */
 	sched_init();                 /* before there is a vCPU to run */
 	overcommit_init();            /* how large the reserve may become */
+	squeeze_init();               /* and whether cold pages are compressed */
 	machine_release_cpus();       /* each comes to kernel_main_ap */
 	startup_domains(bi, refused); /* what the config asks for; the ready line */
 	sched_run();                  /* guests, and the monitor between them */

@@ -87,6 +87,9 @@ bool monitor_sysrq(struct run *r);
 bool monitor_frames(struct run *r);
 bool monitor_refuse(struct run *r);
 
+/* monitor_squeeze.c */
+bool monitor_compress(struct run *r);
+
 /* monitor_memory.c */
 bool monitor_sharing(struct run *r);
 bool monitor_audit(struct run *r);

@@ -40,6 +40,7 @@ static void list_json(struct domain *d, const struct space_stats *s, const char 
 	json_number(&j, "shared_mappings", s->shared_mappings);
 	json_number(&j, "untouched", s->untouched);
 	json_number(&j, "ballooned", s->ballooned);
+	json_number(&j, "compressed", s->compressed);
 	json_number(&j, "exits", monitor_domain_exits(d));
 	json_number(&j, "waiting", waiting);
 	json_milli(&j, "longest_memory_wait_ms", longest / 1000);

@@ -26,6 +26,8 @@ const struct verb monitor_verbs[] = {
      "frames", monitor_frames, 0, 0, false},
     {"refuse", "every K | all MS | off", "debug: have requests for frames refused, and see who minds",
      "refuse every 3", monitor_refuse, 1, 2, false},
+    {"compress", "DOMAIN [MIB]", "compress cold pages of a domain now, until so much memory is free",
+     "compress fill 4", monitor_compress, 1, 2, false},
     {"create", "key=value ...", "a new domain from a kernel of the bundle",
      "create name=extra kernel=fill.elf memory=32 vcpus=2", monitor_create, 1, 20, false},
     {"mem-set", "DOMAIN MIB", "ask a guest to keep that much memory (balloon)",

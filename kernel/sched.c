@@ -29,6 +29,7 @@
 #include "kernel/sched.h"
 #include "kernel/exit.h"
 #include "kernel/overcommit.h"
+#include "kernel/squeeze.h"
 #include "kernel/pace.h"
 #include "kernel/tracer.h"
 #include "kernel/xen_abi.h"
@@ -455,6 +456,7 @@ static void sched_softwork(struct cpu_sched *c)
 		return;
 	c->monitor = monitor_poll();
 	overcommit_poll();
+	squeeze_poll();
 	while (domain_reap() && machine_ns() - now < REAP_NS)
 		;
 	(void)tracer_poll();

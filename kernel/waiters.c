@@ -198,8 +198,9 @@ struct waiters_view waiters_view(void)
 	                             .longest_ns = line.longest_ns};
 	for (const struct vcpu *v = line.first; v; v = v->next_waiter) {
 		view.within_min += waiters_within_min(v);
-		view.longest_ns = max_u64(view.longest_ns, now - v->wait_began_ns);
+		view.oldest_ns = max_u64(view.oldest_ns, now - v->wait_began_ns);
 	}
+	view.longest_ns = max_u64(view.longest_ns, view.oldest_ns);
 	sched_unlock();
 	return view;
 }

@@ -31,6 +31,7 @@ struct waiters_view {
 	uint64_t
 	    served_ns; /* when the last one was given, or when the line began if that is later */
 	uint64_t longest_ns; /* the longest wait, one that goes on included */
+	uint64_t oldest_ns;  /* of those that go on, how long the longest does */
 };
 struct waiters_view waiters_view(void);
 

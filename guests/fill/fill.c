@@ -16,6 +16,7 @@
  *
  * Options: seed=N|auto (the domain's number; default 1)  pages=N  rounds=N (2)
  *	pause=MS between rounds (0)  mix=N: of 16 pages, N repeat (8)
+ *	noisy=N: only N words of 8 bytes of each page are noise, the others repeat (512)
  *	hold: after the rounds sleep until a shutdown is asked, then check once more
  */
 #include "guests/lib/clock.h"
@@ -108,6 +109,7 @@ static void choose(void)
 	seed =
 	    option_is("seed", "auto") ? (uint64_t)(domid > 0 ? domid : 1) : option_u64("seed", 1);
 	mix = option_u64("mix", 8);
+	pattern_noisy_words = (unsigned)option_u64("noisy", PAGE_SIZE / 8);
 	/* Two pages are left over: shared_info, and one to spare. */
 	pages = option_u64("pages", memory_free_pages() - 2);
 	area = memory_take(pages);

@@ -3,6 +3,8 @@
 #include "guests/lib/pattern.h"
 #include "guests/lib/tap.h"
 
+unsigned pattern_noisy_words = PAGE_WORDS;
+
 /* Word 0 of a content is its key, so contents differ wherever keys do. */
 void pattern_fill(void *page, uint64_t key)
 {

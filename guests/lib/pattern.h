@@ -12,9 +12,13 @@
 #define PATTERN_ZERO UINT64_C(0)
 #define PATTERN_ONES UINT64_MAX
 
+/* So many words of a page are as good as noise, the others repeat: for who compresses. All, unless
+ * set before the first page is filled. */
+extern unsigned pattern_noisy_words;
+
 static inline uint64_t pattern_word(uint64_t key, unsigned i)
 {
-	if (key == PATTERN_ZERO || key == PATTERN_ONES)
+	if (key == PATTERN_ZERO || key == PATTERN_ONES || i >= pattern_noisy_words)
 		return key;
 	return key ^ i * UINT64_C(0x9e3779b97f4a7c15);
 }

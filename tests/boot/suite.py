@@ -8,7 +8,7 @@ from quire_tools.fairness import both_cpus, fair
 from quire_tools.hostile_guests import Ends, beside_fuzzers
 from quire_tools.linux_guests import life, shares_as_the_oracle, shell_answers
 from quire_tools.machine import BUILD, TOP
-from quire_tools.overcommit import PASSER, Passers, desktops, refused_often, refused_until, resumes_after
+from quire_tools.overcommit import PASSER, Passers, desktops, refused_often, refused_until, resumes_after, squeezed
 from quire_tools.scan_share import within_its_share
 from quire_tools.trace_check import trace_holds
 
@@ -155,6 +155,8 @@ CASES = LINUX + FUZZ + REFUSALS + [
 
     Case("all have used all of their memory, and it is more than there is", "desktops.cfg", machines=QEMU, memory=48, options=COUNTED, timeout=400, script=[], check=desktops(5, 100)),
 
+    *with_cpus("more is written than there is, and packed", "compress.cfg", memory=32, options=COUNTED, check=squeezed, timeout=400,
+               script=["sleep 15000", *(f"shutdown fill-{n}" for n in (1, 2, 3)), *END]),
     *with_cpus("nothing can run until one is destroyed", "stall.cfg", memory=32, options=COUNTED, script=[], timeout=400,
                outcomes=lambda machine: {"fill-3": "alive"}, check=resumes_after("destroy fill-3", (), last=("sleep 4000", "shutdown fill-1", "shutdown fill-2"))),
     # On Bochs it passes too, and takes a minute and a half.

@@ -44,11 +44,29 @@ static void refusals_on_request(void **state)
 	assert_false(inject_refuses());
 }
 
+/* As much as was asked for, or all that is cold; who is asked is named in the right words. */
+static void compression_on_request(void **state)
+{
+	(void)state;
+	to_compress = 1000;
+	type("compress web 1\r");
+	assert_heard("@quire compressed domain=1 freed=260 pages=0 ");
+	assert_heard("web: 260 frames freed;");
+	to_compress = 25;
+	type("compress web\r");
+	assert_heard("@quire compressed domain=1 freed=25 ");
+	type("compress nobody\r");
+	assert_heard("compress: there is no domain `nobody`");
+	type("compress web much\r");
+	assert_heard("compress: the memory in MiB must be a number, not `much`\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(memory_and_who_waits, fresh),
 	    cmocka_unit_test_setup(refusals_on_request, fresh),
+	    cmocka_unit_test_setup(compression_on_request, fresh),
 	};
 
 	return cmocka_run_group_tests_name("monitor_frames", tests, NULL, NULL);

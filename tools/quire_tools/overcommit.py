@@ -17,7 +17,7 @@ def frames(session):
 
 
 def adds_up(machine):
-    kinds = ("reserved", "hypervisor", "service", "constant", "table", "private", "shared", "free")
+    kinds = ("reserved", "hypervisor", "service", "constant", "table", "private", "shared", "compressed", "free")
     total = sum(machine[f"frames_{kind}"] for kind in kinds)
     trouble = [] if total == machine["frames_total"] else [f"{total} frames of all kinds, {machine['frames_total']} in the machine"]
     if machine["frames_free"] < machine["frames_guaranteed"]:
@@ -75,6 +75,20 @@ def ended_well(session, left, last, notes):
         trouble.append(f"at the end the state is {machine['state']}")
     notes.append(f"the longest wait was {machine['longest_wait_ms']:.0f} ms; {machine['served']} turns were given")
     return trouble
+
+
+def squeezed(session, notes):
+    """More was written than there is, and it went on since cold pages were compressed: nothing stalled."""
+    audited(session, trouble := [])
+    machine, _ = frames(session)
+    notes.append(f"{machine['compressions']} pages were compressed, {machine['expansions']} came back, {machine['incompressible']} were tried in vain; "
+                 f"{machine['pages_compressed']} are compressed now, {machine['compressed_bytes']} bytes in {machine['frames_compressed']} frames; "
+                 f"the longest wait was {machine['longest_wait_ms']:.0f} ms")
+    if not machine["compressions"] or not machine["expansions"]:
+        trouble.append("nothing was compressed, or nothing came back")
+    if session.heard.tag("stalled"):
+        trouble.append("it stalled")
+    return trouble + adds_up(machine)
 
 
 def refused_often(session, notes):

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* When cold pages are compressed (mm/compress.c): while vCPUs wait for memory, or on request. CPU 0. */
+#ifndef KERNEL_SQUEEZE_H
+#define KERNEL_SQUEEZE_H
+
+#include "kernel/domain.h"
+
+/* compress=off on the command line: only on request. */
+void squeeze_init(void);
+
+/* A look, every few milliseconds; a bounded slice of work if there is any. */
+void squeeze_poll(void);
+
+/*
+ * How long to leave it be, when that was `pause` before and of late `went` pages were compressed
+ * and `came` pages came back, while so many vCPUs wait. Nanoseconds.
+ */
+uint64_t squeeze_pause(uint64_t pause, uint64_t went, uint64_t came, unsigned waiting);
+
+#endif
