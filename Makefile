@@ -331,9 +331,11 @@ boot-linux-more-svm: all linux linux-kernels
 boot-linux-more-vtx: all linux
 	tools/boot-tests --machine bochs --group linux-more
 # How sharing among Debian guests grows after their start: a page of the book, with its raw figures.
-.PHONY: headline
+.PHONY: headline headline-linux
 headline: all
 	tools/headline
+headline-linux: all linux
+	tools/headline --linux 60
 .PHONY: sharing-linux
 sharing-linux: all linux
 	tools/sharing-linux --page docs/results-sharing.md
@@ -373,6 +375,7 @@ help:
 	@echo 'make boot-linux-svm, make boot-linux-vtx    Debian guests on QEMU and on Bochs, from start to power-off'
 	@echo 'make boot-linux-more-svm, make boot-linux-more-vtx    the same with other kernels and more vCPUs'
 	@echo 'make headline         52 guests of 1 GiB that use all of it, on a machine of 16 GiB, and how many more (QEMU; needs 18 GiB)'
+	@echo 'make headline-linux   the same with as many Debian guests as start in an hour'
 	@echo 'make sharing-linux    how long after their start four Debian guests share what they could (docs/results-sharing.md)'
 	@echo 'make fuzz         each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds; two at a time'
 	@echo 'make fuzz-guest   a million hostile calls of guests on QEMU and on Bochs, with neighbours who must not notice; an hour'
