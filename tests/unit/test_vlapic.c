@@ -379,6 +379,14 @@ static void test_timer_divides(void **state)
 	assert_true(vlapic_msr_write(&a, 0x83e, 0, 10400, &t));
 	assert_int_equal(vlapic_timer_current(&a, 10400), 600);
 	assert_int_equal(vlapic_timer_due(&a), 10400 + 1200);
+	/* Soon after the machine's start the slower count would have begun before it. */
+	begin();
+	assert_true(vlapic_msr_write(&a, 0x83e, 0xb, 0, &t));
+	assert_true(vlapic_msr_write(&a, 0x838, 1000, 100, &t));
+	assert_true(vlapic_msr_write(&a, 0x83e, 0xa, 600, &t));
+	assert_int_equal(vlapic_timer_current(&a, 600), 500);
+	assert_int_equal(vlapic_timer_current(&a, 600 + 128), 499);
+	assert_int_equal(vlapic_timer_due(&a), 600 + 500 * 128);
 }
 
 /* Periods that pass unseen are one interrupt; too short a period is made longer. */

@@ -29,9 +29,11 @@ static uint64_t timer_length_ns(const struct vlapic *a)
 
 uint32_t vlapic_timer_current(const struct vlapic *a, uint64_t now_ns)
 {
-	uint64_t gone = (now_ns - a->timer_start_ns) / timer_tick_ns(a->timer_divide);
+	/* Both wrap: a slower rate may put the start before time began. */
+	uint64_t since = now_ns - a->timer_start_ns;
+	uint64_t gone = since / timer_tick_ns(a->timer_divide);
 
-	if (!a->timer_counts || now_ns < a->timer_start_ns)
+	if (!a->timer_counts || (int64_t)since < 0)
 		return a->timer_counts ? a->timer_initial : 0;
 	if (gone < a->timer_initial)
 		return (uint32_t)(a->timer_initial - gone);
