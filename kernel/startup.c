@@ -37,6 +37,8 @@ static unsigned build(const struct domain_config *c)
 		d = domain_create(&one, why, sizeof(why));
 		if (!d) {
 			log_error("domain \"%s\" cannot be started: %s", one.name, why);
+			while (domain_reap())
+				; /* the next one may need its memory, and nobody waits for a CPU */
 			continue;
 		}
 		d->config.paused = c->paused;

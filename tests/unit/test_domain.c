@@ -149,6 +149,9 @@ static void test_no_memory(void **state)
 			break;
 		failures++;
 		assert_string_not_equal(why, "");
+		assert_null(domain_find_name("a")); /* what was made of it is on its way out */
+		host_fail_alloc(0);
+		reap();
 		assert_int_equal(host_free_frames(), free);
 		assert_null(domain_find_name("a"));
 	}
@@ -157,6 +160,67 @@ static void test_no_memory(void **state)
 	assert_true(failures >= 4);
 	domain_destroy(d);
 	reap();
+}
+
+/* As many domains as there are ids; the next is refused with a sentence, and an id that is free again
+ * serves. */
+static void test_quota(void **state)
+{
+	struct domain_config c = description;
+	char why[200] = "";
+	uint64_t free;
+	struct domain *d;
+
+	(void)state;
+	snprintf(c.kernel, sizeof(c.kernel), "%s", bundle_name(0));
+	c.memory_mib = 2;
+	c.min_mib = 0;
+	c.vcpus = 1;
+	for (unsigned i = 1; i < MAX_DOMAINS; i++) {
+		snprintf(c.name, sizeof(c.name), "q%u", i);
+		assert_non_null(domain_create(&c, why, sizeof(why)));
+	}
+	free = host_free_frames();
+	snprintf(c.name, sizeof(c.name), "more");
+	assert_null(domain_create(&c, why, sizeof(why)));
+	assert_string_equal(why, "there is no room for one more domain");
+	assert_false(domain_reap());
+	assert_int_equal(host_free_frames(), free);
+	d = domain_find_name("q77");
+	domain_destroy(d);
+	assert_null(domain_create(&c, why, sizeof(why))); /* its id is in use until it is gone */
+	reap();
+	d = domain_create(&c, why, sizeof(why));
+	assert_non_null(d);
+	assert_int_equal(mm_audit().failures, 0);
+	for (unsigned i = 1; i < MAX_DOMAINS; i++)
+		domain_destroy(domain_find((domid_t)i));
+	for (unsigned i = 1; i < MAX_DOMAINS; i++)
+		reap();
+	assert_null(domain_find(1));
+}
+
+/* A creation that fails late gives its memory back in slices, and none is longer than a destroyed
+ * domain's. */
+static void test_undone_in_slices(void **state)
+{
+	struct domain_config c = description;
+	uint64_t free = host_free_frames();
+	unsigned slices = 0;
+	char why[200] = "";
+
+	(void)state;
+	snprintf(c.kernel, sizeof(c.kernel), "%s", bundle_name(0));
+	snprintf(c.ramdisk, sizeof(c.ramdisk), "nowhere");
+	c.memory_mib = 8;
+	c.superpages = true;
+	assert_null(domain_create(&c, why, sizeof(why)));
+	assert_non_null(strstr(why, "nowhere"));
+	assert_true(host_free_frames() < free); /* nothing of it was in create's own time */
+	while (domain_reap())
+		slices++;
+	assert_true(slices >= 8u * 256 / 512);
+	assert_int_equal(host_free_frames(), free);
 }
 
 /* All ids are used in turn; an id comes back only after a round. */
@@ -221,7 +285,8 @@ static void test_shutdown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(test_life), T(test_no_memory), T(test_ids), T(test_groups), T(test_shutdown),
+	    T(test_life),  T(test_no_memory),        T(test_ids), T(test_groups), T(test_shutdown),
+	    T(test_quota), T(test_undone_in_slices),
 	};
 
 	return cmocka_run_group_tests_name("domain", tests, NULL, NULL);
