@@ -108,7 +108,7 @@ all: $(B)/quire.elf $(B)/quire.iso guests
 run: all
 	@tools/run --machine qemu --tour --memory 256 --timeout 3600 tests/boot/demo.cfg
 run-linux: all linux
-	@tools/run --machine qemu --tour linux --linux $(LINUX) --memory 1024 --timeout 3600 tests/boot/demo-linux.cfg
+	@tools/run --machine qemu --smp 3 --append guests.first=1 --tour linux --linux $(LINUX) --memory 1024 --timeout 3600 tests/boot/demo-linux.cfg
 run-vtx: all
 	@tools/run --machine bochs --tour --memory 64 --timeout 3600 tests/boot/demo-vtx.cfg
 

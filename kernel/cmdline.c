@@ -18,20 +18,21 @@ static const struct {
 	const char *key;
 	enum value_form form;
 } known[] = {
-    {"console",     ANY   },
-    {"com1",        ANY   },
-    {"loglvl",      ANY   },
-    {"noreboot",    SWITCH},
-    {"maxcpus",     NUMBER},
-    {"smt",         SWITCH},
-    {"reserve",     ANY   },
-    {"compress",    SWITCH},
-    {"dirty",       ANY   },
-    {"scan.on",     SWITCH},
-    {"scan.policy", ANY   },
-    {"scan.cpu",    NUMBER},
-    {"scan.pages",  NUMBER},
-    {"trace.port",  NUMBER},
+    {"console",      ANY   },
+    {"com1",         ANY   },
+    {"loglvl",       ANY   },
+    {"noreboot",     SWITCH},
+    {"maxcpus",      NUMBER},
+    {"smt",          SWITCH},
+    {"reserve",      ANY   },
+    {"compress",     SWITCH},
+    {"dirty",        ANY   },
+    {"scan.on",      SWITCH},
+    {"scan.policy",  ANY   },
+    {"scan.cpu",     NUMBER},
+    {"scan.pages",   NUMBER},
+    {"guests.first", NUMBER},
+    {"trace.port",   NUMBER},
 };
 
 static char line[CMDLINE_MAX];

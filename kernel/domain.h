@@ -287,6 +287,8 @@ bool sched_scan_on(void);
 /* Pages looked at in one slice of idle time, 1 to the maximum; a quarter of it in busy time. */
 #define SCHED_SCAN_PAGES_MAX 4096u
 void sched_set_scan_pages(unsigned pages);
+/* CPUs before this one run no guests; false: there is no such CPU. After sched_init. */
+bool sched_set_first_cpu(unsigned cpu) must_check;
 /* Of one CPU's time, in 1/100000, while guests want it: the scanner takes no more (kernel/pace.h). */
 void sched_set_scan_share(uint32_t share);
 /* What it took in the time since then: of busy time no more than `share` and one piece of work. */

@@ -78,6 +78,18 @@ static void scan_from_cmdline(void)
 		         SCHED_SCAN_PAGES_MAX);
 }
 
+/* CPUs that only work for Quire: the monitor, the scanner, taking domains down. */
+static void guests_from_cmdline(void)
+{
+	char v[16];
+
+	if (cmdline_get("guests.first", v, sizeof(v)) &&
+	    !sched_set_first_cpu((unsigned)cmdline_number("guests.first", UINT32_MAX)))
+		log_warn("command line: guests.first is the number of one of the %u CPUs; all run "
+		         "guests",
+		         machine_cpus());
+}
+
 /* The best source that the CPU has, unless the command line wants another that it has. */
 static enum dirty_source dirty_from_cmdline(void)
 {
@@ -130,6 +142,7 @@ void kernel_main(const struct boot_info *bi)
 	scan_from_cmdline();
 	refused = virt_start();       /* which back end, and so which page-table format */
 	sched_init();                 /* before there is a vCPU to run */
+	guests_from_cmdline();        /* on which CPUs */
 	overcommit_init();            /* how large the reserve may become */
 	squeeze_init();               /* and whether cold pages are compressed */
 	machine_release_cpus();       /* each comes to kernel_main_ap */

@@ -61,6 +61,7 @@ static struct vcpu *queue;
 static uint64_t least_vruntime; /* of those that run or could; never falls */
 static struct cpu_sched cpus[MAX_CPUS];
 static _Atomic uint64_t idle_cpus;
+static unsigned first_cpu; /* those before it run no guest */
 static _Atomic bool scan_on = true;
 static _Atomic unsigned scan_pages = SCAN_PAGES;
 /* What the scanner takes, since its share was set last. All but idle_ns: of CPU 0 alone. */
@@ -264,7 +265,7 @@ static struct vcpu *sched_next(void)
 
 struct vcpu *sched_pick(unsigned cpu, uint64_t now)
 {
-	struct vcpu *v = sched_next();
+	struct vcpu *v = cpu < first_cpu ? NULL : sched_next();
 	uint64_t waited;
 
 	if (!v)
@@ -550,7 +551,7 @@ void sched_turn(void)
 	v = sched_pick(cpu, machine_ns());
 	if (v)
 		idle_cpus &= ~BIT(cpu);
-	else
+	else if (cpu >= first_cpu)
 		idle_cpus |= BIT(cpu);
 	c->poll = false;
 	sched_unlock();
@@ -560,6 +561,14 @@ void sched_turn(void)
 		sched_idle(c, cpu);
 }
 
+bool sched_set_first_cpu(unsigned cpu)
+{
+	if (cpu >= machine_cpus())
+		return false;
+	first_cpu = cpu;
+	return true;
+}
+
 void sched_init(void)
 {
 	for (unsigned i = 0; i < MAX_CPUS; i++)
@@ -567,6 +576,7 @@ void sched_init(void)
 	queue = NULL;
 	least_vruntime = 0;
 	idle_cpus = 0;
+	first_cpu = 0;
 	stop_asked = 0;
 	timer_init();
 	exit_init();

@@ -11,11 +11,17 @@
  *   vol. 2, 11.4.4.3): the last guest's pointers would shine through (XSA-52).
  *   Before each load we restore a clean image that has one pending.
  * - XCR0 while saving and loading is the mask of all that a guest may have.
+ * - QEMU 7.2 calls every component in use. Its XRSTOR of an x87 state writes
+ *   the flags of CPU 0, from whichever CPU, and may put back one that CPU 0 has
+ *   just changed: nested paging, GIF (docs/machines.md, "The exit that was
+ *   nobody's"). An initial state is marked so there, as a CPU would, and its
+ *   XRSTOR does FNINIT instead; the registers are zero by the clean image.
  */
 #include "arch/x86_64/xstate.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/guest/cr.h"
 #include "arch/x86_64/paging.h"
+#include "arch/x86_64/spec.h"
 #include "mm/frame.h"
 
 #define GUEST_XCR0 (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU)
@@ -23,15 +29,10 @@
 #define MSR_XSS        0xda0u
 #define CPUIDD1_XSAVES BIT(3)
 
-#define FXSAVE_BYTES 512u
-#define FCW_OFFSET   0u
-#define FSW_OFFSET   2u
-#define MXCSR_OFFSET 24u
-#define FCW_INIT     0x037fu
-#define MXCSR_INIT   0x1f80u
+#define XSTATE_BV_OFFSET 512u
 
 static struct {
-	bool known, xsave, tsc_aux, amd_pointers;
+	bool known, xsave, tsc_aux, amd_pointers, marks_initial;
 	uint64_t mask;
 	uint32_t bytes;
 } xs;
@@ -55,6 +56,7 @@ static void xstate_learn(void)
 	xs.amd_pointers = cpu_has_leaf(0x80000001) && cpuid(0, 0).ebx != 0x756e6547;
 	if (xs.amd_pointers && cpu_has_leaf(0x80000008))
 		xs.amd_pointers = !(cpuid(0x80000008, 0).ebx & BIT(2));
+	xs.marks_initial = spec_emulated() && xs.xsave && xs.amd_pointers;
 	if (xs.xsave) {
 		struct cpuid_regs d = cpuid(0xd, 0);
 
@@ -155,6 +157,8 @@ static void xstate_fpu_save(struct hvm_vcpu *v)
 		             : "memory");
 	else
 		asm volatile("fxsave64 (%0)" ::"r"(v->fpu) : "memory");
+	if (xs.marks_initial && xstate_x87_initial(v->fpu))
+		*((uint8_t *)v->fpu + XSTATE_BV_OFFSET) &= (uint8_t)~XCR0_X87;
 }
 
 void xstate_load(struct hvm_vcpu *v)

@@ -21,6 +21,27 @@
 #define XCR0_PKRU   BIT(9)
 #define XCR0_AVX512 (XCR0_OPMASK | XCR0_ZMM_HI | XCR0_HI_ZMM)
 
+/* A legacy area (SDM vol. 1, table 13-1): its x87 part is bytes 0 to 23 and 32 to 159. */
+#define FXSAVE_BYTES 512u
+#define FCW_OFFSET   0u
+#define FSW_OFFSET   2u
+#define MXCSR_OFFSET 24u
+#define ST0_OFFSET   32u
+#define XMM0_OFFSET  160u
+#define FCW_INIT     0x037fu
+#define MXCSR_INIT   0x1f80u
+
+/* The x87 part is as FNINIT leaves it, and all registers are zero. */
+static inline bool xstate_x87_initial(const uint8_t *area)
+{
+	bool same = area[FCW_OFFSET] == (FCW_INIT & 0xff) && area[FCW_OFFSET + 1] == FCW_INIT >> 8;
+
+	for (unsigned i = FSW_OFFSET; i < XMM0_OFFSET; i++)
+		if (i < MXCSR_OFFSET || i >= ST0_OFFSET)
+			same = same && !area[i];
+	return same;
+}
+
 /* Prepare this CPU: CR0 and CR4 bits, XCR0. Called by the back ends' cpu_on. */
 void xstate_cpu_on(void);
 

@@ -140,6 +140,29 @@ static void test_fair(void **state)
 	stop(d, 5);
 }
 
+/* A CPU that runs no guests: it is neither given one nor woken for one, and the others have them
+ * all. */
+static void test_first_cpu(void **state)
+{
+	struct domain *d[3];
+
+	(void)state;
+	fake_start(3);
+	assert_false(sched_set_first_cpu(3));
+	assert_true(sched_set_first_cpu(1));
+	fake_run = run;
+	for (unsigned i = 0; i < 3; i++)
+		d[i] = guest((domid_t)(i + 1), &busy);
+	simulate(SECONDS);
+	assert_int_equal(sched_cpu_stats(0).guest_ns, 0);
+	assert_int_equal(sched_cpu_stats(0).switches, 0);
+	for (unsigned cpu = 1; cpu < 3; cpu++)
+		assert_true(sched_cpu_stats(cpu).guest_ns > SECONDS * 9 / 10);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(d[i]->vcpus[0]->ran_ns > SECONDS * 6 / 10);
+	stop(d, 3);
+}
+
 /* A guest that wakes from a sleep gets a CPU within two slices, though all are taken. */
 static void test_wakes_soon(void **state)
 {
@@ -395,6 +418,7 @@ int main(void)
 	    cmocka_unit_test(test_idle),       cmocka_unit_test(test_pause),
 	    cmocka_unit_test(test_stopped),    cmocka_unit_test(test_many_wake_soon),
 	    cmocka_unit_test(test_pushed_off), cmocka_unit_test(test_scan_share),
+	    cmocka_unit_test(test_first_cpu),
 	};
 
 	return cmocka_run_group_tests_name("sched", tests, NULL, NULL);

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-from .counted import symbols
 from .machine import BUILD, TOP, Machine, MachineError
 from .session import Ended, Session, Timeout
 
@@ -44,25 +43,11 @@ def machine_options(case, machine):
 
 def run_case(case, machine_name):
     """Returns (troubles, notes): no trouble means passed."""
-    told = []
     for _ in range(case.tries):
-        trouble, notes, lines = run_once(case, machine_name)
-        if trouble and machine_name == "qemu" and not told and shows_our_state(lines, landing()):
-            told = ["QEMU gave a guest our own registers (docs/machines.md, The exit that was nobody's); run once more"]
-            trouble, notes, lines = run_once(case, machine_name)
+        trouble, notes = run_once(case, machine_name)
         if not trouble:
             break
-    return trouble, told + notes
-
-
-def landing():
-    """Where Quire goes on behind VMRUN; None if it is not built."""
-    return next((address for address, name in symbols(str(BUILD / "quire.elf")) if name == "svm_landing"), None)
-
-
-def shows_our_state(lines, address):
-    """Whether a guest was stopped with the register that only Quire can have: no VMRUN loads that rip, and no guest has its rsp."""
-    return address is not None and any(f"rip {address:016x} " in line and " rsp ffffc" in line for line in lines)
+    return trouble, notes
 
 
 def run_once(case, machine_name):
@@ -70,7 +55,6 @@ def run_once(case, machine_name):
     notes = []
     session = None
     trouble = []
-    lines = []
     try:
         machine.start()
         session = Session(machine, case.timeout)
@@ -85,13 +69,12 @@ def run_once(case, machine_name):
         if session:
             judge(case, machine_name, session.heard, trouble)
             keep_log(case, machine_name, session.heard)
-            lines = session.heard.lines
             if machine.shaker:
                 notes.append(f"stopped and continued {machine.shaker.times} times")
             if trouble:
                 notes += ["last lines of the console:"] + ["  " + line for line in session.heard.lines[-25:]]
         machine.stop()
-    return trouble, notes, lines
+    return trouble, notes
 
 
 def keep_log(case, machine_name, heard):
