@@ -260,8 +260,10 @@ static bool dirty_quiet(struct frame *f)
 {
 	unsigned age = frame_age(f);
 
-	if (dirty.picking && dirty.turn == TURN_FRESH)
+	if (dirty.picking && dirty.turn == TURN_FRESH) { /* filled by us: no dirty bit told of it */
+		frame_set_age(f, (unsigned)max_u64(age, 2));
 		return false; /* not quiet for long enough: it comes again */
+	}
 	if (age > 1 && !dirty.picking) {
 		frame_set_age(f, age - 1);
 		return false;

@@ -210,6 +210,27 @@ static void the_unshared_soon(void **state)
 	audit_passes();
 }
 
+/* What the hypervisor has filled is left alone as well, by the queues and by the round. */
+static void the_filled_soon(void **state)
+{
+	uint64_t before, word = 77;
+
+	(void)state;
+	two_guests(32);
+	page_is(1, 3, 5);
+	come_to_rest();
+	before = mm_stats().pages_fingerprinted;
+	assert_int_equal(mm_write(&guest[1], PAGE(3), &word, 8), MM_OK);
+	scan_slice(ALL);
+	assert_int_equal(mm_stats().pages_fingerprinted, before);
+	host_cycles += 50 * MS;
+	scan_slice(1);
+	scan_slice(1); /* every other one is the round's */
+	assert_int_equal(mm_stats().pages_fingerprinted, before + 1);
+	assert_true(hinted(1, 3));
+	audit_passes();
+}
+
 /* The same without any round: what the round would do is not what is tested. */
 static void by_the_queues_alone(void **state)
 {
@@ -279,7 +300,7 @@ static void no_flood_holds_up_the_round(void **state)
 	while (mm_stats().full_scans < end) {
 		for (uint64_t i = 0; i < 64; i++)
 			scan_policy()->event(&guest[2], GFN(i), SCAN_BROKEN);
-		scan_slice(32);
+		scan_slice(16); /* no more than a slice has picks */
 		host_cycles += MS;
 		assert_true(++slices < 2000);
 	}
@@ -467,6 +488,7 @@ int main(void)
 	    BOTH(settling_waits_for_nobody),
 	    BOTH(guest_tables_keep_their_age),
 	    WITH_CLOCK(the_unshared_soon),
+	    WITH_CLOCK(the_filled_soon),
 	    WITH_CLOCK(by_the_queues_alone),
 	    BOTH(a_full_queue_loses_time_only),
 	    WITH_CLOCK(no_flood_holds_up_the_round),
