@@ -107,7 +107,10 @@ static void op_read(struct model *m, struct op o)
 	enum mm_verdict r =
 	    o.who & 0x80 ? guest_fetch(cpu(o), &m->s, gpa, &v) : guest_read(cpu(o), &m->s, gpa, &v);
 
-	MUST(r == (m->hole[page(o)] ? VERDICT_DEVICE : VERDICT_RESUME));
+	if (r == VERDICT_WAIT) /* compressed, and no frame for it */
+		MUST(p2m_lookup(&m->s, GFN(page(o))).type == P2M_COMPRESSED);
+	else
+		MUST(r == (m->hole[page(o)] ? VERDICT_DEVICE : VERDICT_RESUME));
 	MUST(r != VERDICT_RESUME || v == *word_at(m, page(o), offset(o)));
 }
 
@@ -139,6 +142,17 @@ static void op_settle(struct model *m, struct op o)
 	(void)m;
 	(void)o;
 	scan_settle();
+}
+
+/* Twice, with the highest bit of `what`: what the first round found in use may be cold then. */
+static void op_compress(struct model *m, struct op o)
+{
+	for (unsigned i = 0; i < 1u + (o.what >> 7); i++) {
+		struct compress_result r =
+		    compress_some(&m->s, 1 + (o.what & 31), 1 + 3u * o.where);
+
+		MUST(r.looked <= 1 + 3u * o.where);
+	}
 }
 
 /* A run of pages; a page twice in one call with the highest bit of `what`. */
@@ -289,9 +303,9 @@ static void on_point(enum env_point p)
 }
 
 static void (*const ops[])(struct model *m, struct op o) = {
-    op_write,       op_write,      op_read,          op_fill,           op_fill, op_scan,
-    op_balloon_out, op_balloon_in, op_balloon_large, op_populate_large, op_pin,  op_fail,
-    op_strike,      op_settle,     op_coalesce,      op_destroy,
+    op_write,       op_write,      op_read,          op_fill,           op_fill,     op_scan,
+    op_balloon_out, op_balloon_in, op_balloon_large, op_populate_large, op_pin,      op_fail,
+    op_strike,      op_settle,     op_coalesce,      op_destroy,        op_compress,
 };
 
 static void audit(void)

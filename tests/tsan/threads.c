@@ -3,7 +3,7 @@
  * Threads as CPUs, under ThreadSanitizer. Two guests of two vCPUs each run through
  * their modelled TLBs, a third one is made, used and destroyed again and again, and a
  * sixth CPU scans; memory is short. Meanwhile each vCPU writes, reads, balloons, pins
- * and copies pages, and now and then scans.
+ * and copies pages, and now and then scans, or compresses what is cold.
  *
  * Every page has one vCPU that writes it. For the first half of a guest's pages only
  * that one looks as well, and must find what it last wrote. The second half is written in
@@ -123,8 +123,9 @@ static void op_read(struct vcpu *v, struct content *c, unsigned page)
 	uint64_t want[] = {c->first, c->between, c->last}, got = 0;
 	enum mm_verdict r = guest_read(v->cpu, v->s, PAGE(page) + at[i] * 8, &got);
 
-	MUST(r == (c->hole ? VERDICT_DEVICE : VERDICT_RESUME));
+	MUST(c->hole ? r == VERDICT_DEVICE : r == VERDICT_RESUME || r == VERDICT_WAIT);
 	MUST(r != VERDICT_RESUME || got == want[i]);
+	v->waits += r == VERDICT_WAIT;
 }
 
 static void op_fill(struct vcpu *v, struct content *c, unsigned page)
@@ -193,7 +194,10 @@ static void op_pin(struct vcpu *v, struct content *c, unsigned page)
 static void op_scan(struct vcpu *v)
 {
 	guest_leave(v->cpu);
-	scan_slice(1 + rnd(v, 200));
+	if (rnd(v, 2))
+		scan_slice(1 + rnd(v, 200));
+	else
+		compress_some(v->s, 1 + rnd(v, 32), 1 + rnd(v, 2 * WINDOW));
 }
 
 /* ---- pages written by one vCPU and read by the other ---- */
@@ -221,13 +225,22 @@ static void op_tell(struct vcpu *v)
 	}
 }
 
+/* It may wait for a frame to expand the page into. */
+static bool may_read(struct vcpu *v, enum mm_verdict r)
+{
+	MUST(r == VERDICT_RESUME || r == VERDICT_WAIT);
+	v->waits += r == VERDICT_WAIT;
+	return r == VERDICT_RESUME;
+}
+
 static void op_hear(struct vcpu *v)
 {
 	unsigned page = pair_of(v, !v->first);
 	uint64_t second = 0, first = 0;
 
-	MUST(guest_read(v->cpu, v->s, PAGE(page + 1), &second) == VERDICT_RESUME);
-	MUST(guest_read(v->cpu, v->s, PAGE(page), &first) == VERDICT_RESUME);
+	if (!may_read(v, guest_read(v->cpu, v->s, PAGE(page + 1), &second)) ||
+	    !may_read(v, guest_read(v->cpu, v->s, PAGE(page), &first)))
+		return;
 	MUST(second >= v->told[page + 1] && first >= v->told[page] && first >= second);
 	v->told[page] = first;
 	v->told[page + 1] = second;
@@ -334,6 +347,7 @@ static void *run_scanner(void *arg)
 		if (v->steps % 16 == 0)
 			op_policy(v);
 		scan_slice(1 + rnd(v, 300));
+		compress_some(&spaces[v->steps % 2], 1 + rnd(v, 32), 1 + rnd(v, 300));
 		st = mm_stats();
 		MUST(st.frames_total == FRAMES && st.frames_free <= FRAMES);
 		MUST(space_stats(&spaces[0]).private_pages <= PAGES);
@@ -404,7 +418,7 @@ static bool enough_met(void)
 {
 	struct mm_stats st = mm_stats();
 
-	return st.merges > 10 && st.breaks > 10 && host_kicks() > 10;
+	return st.merges > 10 && st.breaks > 10 && st.expansions > 10 && host_kicks() > 10;
 }
 
 static void rounds(unsigned least)
