@@ -142,8 +142,10 @@ static void used_pages_stay(void **state)
 	/* Somebody came back: in for a round at least. */
 	assert_int_equal(guest_sees(&a, PAGE(70) + 8), 71);
 	guest_leave_all();
+	assert_int_equal(mm_write(&a, PAGE(71), &(uint64_t){5}, 8), MM_OK); /* no CPU sets a flag */
 	compress_some(&a, ALL, ALL);
 	assert_int_equal(type_at(70), P2M_PRIVATE);
+	assert_int_equal(type_at(71), P2M_PRIVATE);
 	assert_int_equal(type_at(0), P2M_COMPRESSED);
 	compress_some(&a, ALL, ALL);
 	assert_int_equal(type_at(70), P2M_COMPRESSED);
@@ -235,16 +237,15 @@ static void without_gain_nothing_changes(void **state)
 
 	(void)state;
 	put_page(&a, 1, 10);
-	put_page(&a, 2, 100);
+	put_page(&a, 2, 10);
 	assert_int_equal(compress_all(), 0);
 	assert_int_equal(stats().compressed, 0);
 	assert_int_equal(stats().incompressible, 0);
 	assert_int_equal(host_free_frames(), before - 2);
 	audit_passes();
-	put_page(&a, 3, 10); /* with the first it shares a slab, which pays for the handles */
-	put_page(&a, 4, 10);
+	put_page(&a, 3, 10); /* one more in the slab */
 	assert_int_equal(compress_all(), 1);
-	assert_int_equal(stats().compressed, 4);
+	assert_int_equal(stats().compressed, 3);
 }
 
 static void a_bounded_walk(void **state)

@@ -87,6 +87,11 @@ static void test_soft(void **state)
 		assert_int_equal(ept_format.soft_state(e), s);
 		for (unsigned level = 1; level <= 4; level++)
 			assert_int_equal(ept_format.kind(e, level), PTE_SOFT);
+		/* A byte beside the state changes none of it. */
+		e |= UINT64_C(0xff) << ept_format.fill_shift;
+		assert_true(!(e & 7) && !(e & BITS(51, 12)));
+		assert_int_equal(ept_format.kind(e, 1), PTE_SOFT);
+		assert_int_equal(ept_format.soft_state(e), s);
 	}
 	assert_int_equal(ept_format.kind(0, 1), PTE_EMPTY);
 }

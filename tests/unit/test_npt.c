@@ -58,6 +58,11 @@ static void soft_has_no_address(void **state)
 		for (unsigned level = 1; level <= 4; level++)
 			assert_int_equal(f->kind(e, level), PTE_SOFT);
 		assert_int_equal(f->soft_state(e), s);
+		/* A byte beside the state changes none of it. */
+		e |= UINT64_C(0xff) << f->fill_shift;
+		assert_true(!(e & 1) && !(e & BITS(51, 12)));
+		assert_int_equal(f->kind(e, 1), PTE_SOFT);
+		assert_int_equal(f->soft_state(e), s);
 	}
 	assert_int_equal(f->kind(0, 1), PTE_EMPTY);
 }
