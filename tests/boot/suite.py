@@ -160,6 +160,10 @@ CASES = LINUX + FUZZ + REFUSALS + [
 
     *with_cpus("more is written than there is, and packed", "compress.cfg", memory=32, options=COUNTED, check=squeezed, timeout=400,
                script=["sleep 15000", *(f"shutdown fill-{n}" for n in (1, 2, 3)), *END]),
+    Case("it refuses while pages are packed, and one is destroyed", "compress.cfg", memory=32, options=COUNTED, check=refused_often, timeout=400,
+         outcomes=lambda machine: {"fill-2": "alive"}, heard=["@quire compressed domain=1"],
+         script=["sleep 3000", "refuse every 3", "sleep 3000", "audit", "refuse all 1000", "sleep 2000", "destroy fill-2", "refuse off", "audit",
+                 "sleep 6000", "compress fill-1 2", "audit", "shutdown fill-1", "shutdown fill-3", *END]),
     *with_cpus("nothing can run until one is destroyed", "stall.cfg", memory=32, options=COUNTED, script=[], timeout=400,
                outcomes=lambda machine: {"fill-3": "alive"}, check=resumes_after("destroy fill-3", (), last=("sleep 4000", "shutdown fill-1", "shutdown fill-2"))),
     # On Bochs it passes too, and takes a minute and a half.
