@@ -261,7 +261,7 @@ BENCH_FLAGS := $(filter-out -mcmodel=kernel,$(HV_CFLAGS))
 BENCH_CORE := $(patsubst %.c,$(B)/bench/%.o,$(wildcard mm/*.c mm/policy/*.c) kernel/mm_page.c \
 	arch/x86_64/vmx/ept.c arch/x86_64/svm/npt.c)
 BENCH_HOST := $(addprefix $(B)/bench/tests/,host/oracle.o bench/world.o bench/writer.o bench/sets.o)
-BENCHES := $(addprefix $(B)/bench/bench-,hash quire ksm policies fingerprint breaks growth scan)
+BENCHES := $(addprefix $(B)/bench/bench-,hash quire ksm policies fingerprint breaks growth scan pack)
 
 $(B)/bench/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
@@ -272,6 +272,7 @@ $(B)/bench/%.o: %.c
 	@echo "  CC      $@"
 	$(Q)$(CC) $(BENCH_FLAGS) -c -o $@ $<
 $(B)/bench/bench-hash: $(addprefix $(B)/bench/,tests/bench/hash.o mm/hash.o mm/index.o)
+$(B)/bench/bench-pack: $(addprefix $(B)/bench/,tests/bench/pack.o mm/lz4.o)
 $(B)/bench/bench-quire: $(B)/bench/tests/bench/quire.o $(BENCH_HOST) $(BENCH_CORE)
 $(B)/bench/bench-quire: BENCH_LINK := -Wl,--wrap=merge_commit
 $(B)/bench/bench-ksm: $(B)/bench/tests/bench/ksm.o $(B)/bench/tests/bench/sets.o
