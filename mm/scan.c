@@ -57,6 +57,7 @@ static struct {
 	uint64_t settle_seen; /* full_scans, when settling last looked */
 	uint64_t dropped;     /* hints, as of the last slice */
 	unsigned distrust;    /* for so many pass ends the marks of mm/quiet.h are not trusted */
+	unsigned reread;      /* for so many pass ends hints are read again */
 	struct scan_slice slice;
 	struct scan_page page[SCAN_CHUNK]; /* what the slice has noted */
 } scan;
@@ -68,6 +69,7 @@ void scan_init(void)
 	scan.pass = scan.last = (struct scan_pass){0};
 	scan.dropped = 0;
 	scan.distrust = 0;
+	scan.reread = 0;
 	scan_walk_init();
 }
 
@@ -355,6 +357,8 @@ static void scan_pass_end(const struct scan_policy *policy)
 	if (mm.dirty == DIRTY_LOG)
 		flush_ask_out();
 	scan.distrust -= scan.distrust > 0;
+	if (!policy->counts)
+		scan.reread -= scan.reread > 0;
 	scan.last = scan.pass;
 	scan_count(policy, &(struct scan_counts){.passes = 1});
 	if (policy->pass_end)
@@ -384,6 +388,18 @@ static void scan_account(const struct scan_slice *w, uint64_t began, uint64_t in
 	scan.pass.placed += w->merged + index_stats().hints_inserted - inserted;
 	scan.pass.merged += w->merged;
 	scan.pass.busy += env_cycles() - began;
+}
+
+/*
+ * A policy that forgets hints (counts) leaves pages of one content in the index side by side: each was
+ * looked up when the other did not count. The next policy that takes a hint for looked up reads
+ * all of them once more, for what is left of a pass and a whole one.
+ */
+static bool scan_rereads(const struct scan_policy *policy)
+{
+	if (policy->counts)
+		scan.reread = 2;
+	return scan.reread && !policy->look;
 }
 
 /*
@@ -431,6 +447,8 @@ static uint64_t scan_run(const struct scan_policy *policy, uint64_t pages)
 		scan.distrust = 2; /* it may want to look at what the last one left alone */
 	*w = (struct scan_slice){.policy = policy, .budget = pages, .page = scan.page};
 	w->trust = scan_trust(before.hints_dropped);
+	w->reread = scan_rereads(policy);
+	w->trust &= !w->reread;
 	w->compared = counter_read(&mm.count.pages_compared);
 	mm.blind = policy->blind;
 	if (policy->pick)

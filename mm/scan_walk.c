@@ -90,7 +90,7 @@ static bool scan_clean(struct scan_slice *w, gfn_t gfn, mfn_t mfn)
 	struct frame *f = frame_at(mfn);
 	unsigned bits = scan_bits(mfn);
 
-	if ((bits & (FRAME_INDEXED | FRAME_STALE)) == FRAME_INDEXED)
+	if ((bits & (FRAME_INDEXED | FRAME_STALE)) == FRAME_INDEXED && !w->reread)
 		return false; /* in the index, and unchanged: the common case */
 	if ((bits & 15u) != FRAME_PRIVATE || (bits & FRAME_PINNED))
 		return false;
@@ -188,7 +188,8 @@ static void scan_leaves(struct scan_slice *w, uint64_t *table)
 	const struct pte_format *f = mm.format;
 	const uint64_t address = f->address_mask;
 	const uint64_t closer = f->dirty_mask | f->look_mask | (f->sw_mask & ~f->clean_mask);
-	const unsigned known = FRAME_PRIVATE | FRAME_INDEXED, mask = 15u | known | FRAME_STALE;
+	const unsigned known = w->reread ? ~0u : FRAME_PRIVATE | FRAME_INDEXED;
+	const unsigned mask = 15u | FRAME_INDEXED | FRAME_STALE;
 	uint64_t first = w->gfn.n % LARGE_PAGES, i = first, leaves = 0;
 	uint64_t end = min_u64(LARGE_PAGES, first + w->budget);
 

@@ -21,7 +21,8 @@ struct scan_page {
 /* A stretch of one or more spaces. */
 struct scan_slice {
 	const struct scan_policy *policy;
-	bool trust; /* the marks of mm/quiet.h */
+	bool trust;  /* the marks of mm/quiet.h */
+	bool reread; /* hints, too: two of one content may stand in the index */
 	uint64_t budget;
 	uint64_t looked, leaves, passed, written, merged; /* pages */
 	uint64_t scanned, skipped, read, gated, sought;   /* as in struct scan_counts */

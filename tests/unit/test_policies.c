@@ -184,6 +184,27 @@ static void ksm_smart_scan(void **state)
 	assert_int_equal(pass().read, 1);
 }
 
+/*
+ * Two hints of one content: the older one did not count when the other was looked up, and nobody came
+ * to it again. Settling reads both once more, and they meet.
+ */
+static void settling_after_one_that_forgets(void **state)
+{
+	(void)state;
+	two_guests(32);
+	page_is(2, 3, 1);
+	use("dirtybit2011");
+	pass();
+	pass();
+	page_is(1, 3, 1);
+	pass(); /* clears its dirty bit */
+	scan_slice(5);
+	assert_true(hinted(1, 3) && hinted(2, 3));
+	assert_int_equal(mm_stats().pages_saved, 0);
+	oracle_check_settled();
+	assert_int_equal(mm_stats().pages_saved, 1);
+}
+
 static void ksm_zero_pages(void **state)
 {
 	(void)state;
@@ -385,6 +406,7 @@ int main(void)
 	    BOTH(ksm_gate),
 	    BOTH(ksm_forgets_unshared_pages),
 	    BOTH(ksm_smart_scan),
+	    BOTH(settling_after_one_that_forgets),
 	    BOTH(ksm_zero_pages),
 	    BOTH(ksm_sleeps),
 	    BOTH(ksm_advisor),
