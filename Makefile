@@ -292,6 +292,9 @@ bench-hash: $(B)/bench/bench-hash
 	$< $(B)/bench/bench-hash.jsonl
 bench-scan: $(B)/bench/bench-scan
 	$< $(B)/bench/bench-scan.jsonl
+# Guests' work with the scanner on and off: its rows go into the same file.
+bench-work: all
+	tools/bench-work
 bench-ksm: $(BENCHES)
 	@test -f $(B)/images/manifest.json || $(MAKE) --no-print-directory images
 	tools/bench-ksm
@@ -308,7 +311,7 @@ validate-ksm: $(B)/bench/bench-ksm $(B)/bench/bench-policies
 	tools/validate-ksm
 
 # ---- the rest is in tools/: each prints KTAP ------------------------------
-.PHONY: boot-svm boot-vtx lint test bench bench-machine bench-linux bench-hash bench-scan bench-ksm
+.PHONY: boot-svm boot-vtx lint test bench bench-machine bench-linux bench-hash bench-scan bench-work bench-ksm
 # The second compiler must build it too; a boot test starts what it built.
 .PHONY: clang
 clang:
@@ -354,7 +357,7 @@ lint: $(B)/quire.elf
 	tools/lint $(B)/quire.elf
 test: all
 	tools/test-all
-bench: bench-machine bench-linux bench-hash bench-scan bench-ksm
+bench: bench-machine bench-linux bench-hash bench-scan bench-work bench-ksm
 bench-machine: all
 	tools/bench-machine
 bench-linux: all linux $(B)/bench/count.so
@@ -384,7 +387,7 @@ help:
 	@echo 'make model-long   the model test with fresh seeds, for MODEL_SECONDS=$(MODEL_SECONDS) seconds'
 	@echo 'make mutants      the core broken in some hundred ways; each must fail a test (ONLY=NAME, FILES=mm/merge.c)'
 	@echo 'make coverage     lines and branches of mm/ that the native tests reach, and which they do not'
-	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-linux, bench-hash, bench-scan'
+	@echo 'make bench        counted costs, as JSON lines in $(B)/bench/; parts: bench-machine, bench-linux, bench-hash, bench-scan, bench-work'
 	@echo 'make replay       the program that replays a trace of guests with any scan policy (docs/trace.md; tools/experiment)'
 	@echo 'make bench-ksm    the memory core and Linux KSM on the same memory, RUNS=5 times; needs root for KSM'
 	@echo 'make format       clang-format over the sources'
