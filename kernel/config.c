@@ -16,6 +16,7 @@
 
 #include "kernel/log.h"
 #include "kernel/string.h"
+#include "mm/policy/reclaim.h"
 
 enum key_kind { KEY_NAME, KEY_FILE, KEY_TEXT, KEY_NUMBER, KEY_FLAG };
 
@@ -50,8 +51,10 @@ ASSERT_STATIC(sizeof(((struct domain_config *)0)->ramdisk) == 63 + 1);
 ASSERT_STATIC(sizeof(((struct domain_config *)0)->extra) == 255 + 1);
 ASSERT_STATIC(MAX_VCPUS == 8);
 ASSERT_STATIC(MAX_DOMAINS - 1 == 255);
+ASSERT_STATIC(RECLAIM_SHARES_MOST == 1000000000);
 
 #define MIN_NOT_GIVEN UINT32_MAX
+#define SHARES_A_MIB  10u
 #define VALUE_BYTES   320
 
 /* One value as it was written. */
@@ -263,6 +266,11 @@ static void block_begin(struct parser *p)
 uint32_t config_min_mib(const struct domain_config *c)
 {
 	return c->min_mib == MIN_NOT_GIVEN ? c->memory_mib / 4 : c->min_mib;
+}
+
+uint32_t config_shares(const struct domain_config *c)
+{
+	return c->shares ? c->shares : c->memory_mib * SHARES_A_MIB;
 }
 
 /* What only the whole block can show. Returns whether it is good. */

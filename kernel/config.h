@@ -48,5 +48,7 @@ void config_instance(const struct domain_config *c, unsigned i, struct domain_co
 
 /* What was not given: maxmem is memory, min a quarter of it. */
 uint32_t config_min_mib(const struct domain_config *c);
+/* Its shares of memory: if not given, ten for each MiB of `memory`, as ESX has it. */
+uint32_t config_shares(const struct domain_config *c);
 
 #endif

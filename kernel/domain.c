@@ -9,6 +9,7 @@
  * CPU 0 copies the kernel and its ramdisk meanwhile (`dmesg` tells how long).
  */
 #include "kernel/domain.h"
+#include "kernel/config.h"
 #include "kernel/grant.h"
 #include "kernel/guest_copy.h"
 #include "kernel/log.h"
@@ -164,7 +165,8 @@ static bool domain_make_space(struct domain *d, const struct domain_config *c)
 	sc.share_group = domain_group(c->share_group, d->id);
 	if (space_create(&d->space, &sc) != MM_OK)
 		return false;
-	d->target_pages = sc.memory_pages;
+	d->target_pages = d->limit_pages = sc.memory_pages;
+	d->shares = config_shares(c);
 	return true;
 }
 

@@ -21,6 +21,8 @@
 #include "arch/x86_64/hvm.h"
 #include "kernel/machine.h"
 #include "mm/mm.h"
+#include "mm/policy/reclaim.h"
+#include "mm/sample.h"
 
 #define MAX_DOMAINS     MM_MAX_SPACES
 #define MAX_VCPUS       8u /* of one domain; 32 would fit shared_info's legacy array */
@@ -143,10 +145,20 @@ struct domain_config {
 	char kernel[64], ramdisk[64];             /* names of files in the bundle or of modules */
 	char extra[256];                          /* the guest's command line */
 	uint32_t memory_mib, maxmem_mib, min_mib; /* min: -1u = 25 % of memory */
+	uint32_t shares; /* of memory, when there is not enough; 0: by its size */
 	uint32_t vcpus, count;
 	char share_group[DOMAIN_NAME_LEN]; /* "" = alone */
 	bool superpages;                   /* populate with 2 MiB leaves at creation */
 	bool paused;                       /* created, not started */
+};
+
+/* What reclaim.c knows of a domain; CPU 0. */
+struct domain_reclaim {
+	struct sampler sample;
+	uint64_t period_ends_ns;
+	uint64_t target, compress; /* pages, of the last round */
+	uint64_t seen_pages;       /* it had so much memory in the last regular round */
+	unsigned still;            /* and has not moved for so many, though it was asked to */
 };
 
 #define CONSOLE_LINE 200
@@ -181,7 +193,10 @@ struct domain {
 
 	/* what the operator wants of the guest, and since when (wish.c) */
 	uint64_t target_pages, target_ns, shutdown_ns;
-	uint64_t balloon_ns; /* when its balloon moved last */
+	uint64_t balloon_ns;  /* when its balloon moved last */
+	uint64_t limit_pages; /* the operator's word on memory; reclaim may ask for less */
+	uint32_t shares;
+	struct domain_reclaim reclaim;
 	uint32_t shutdown_request;
 	uint16_t control_port; /* of hypercall 50: event channel told of changes */
 	struct xs_conn *store; /* xenstore.c; NULL: none */
@@ -251,6 +266,7 @@ enum domain_wish { WISH_MEMORY, WISH_SHUTDOWN, WISH_SYSRQ };
 
 /* Each tells the guest, in every way that there is; whether it follows is its own affair. */
 void domain_set_target(struct domain *d, uint64_t pages);
+void domain_set_limit(struct domain *d, uint64_t pages);          /* the same, and it is the most */
 void domain_request_shutdown(struct domain *d, uint32_t request); /* QUIRE_SHUTDOWN_* */
 void domain_sysrq(struct domain *d, char letter);
 bool domain_listens(struct domain *d, enum domain_wish wish); /* will it notice? */

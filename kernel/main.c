@@ -14,6 +14,7 @@
 #include "kernel/squeeze.h"
 #include "kernel/machine.h"
 #include "kernel/pace.h"
+#include "kernel/reclaim.h"
 #include "mm/scan.h"
 
 static const char *refused; /* why no guest can run here; NULL: they can */
@@ -145,6 +146,7 @@ void kernel_main(const struct boot_info *bi)
 	guests_from_cmdline();        /* on which CPUs */
 	overcommit_init();            /* how large the reserve may become */
 	squeeze_init();               /* and whether cold pages are compressed */
+	reclaim_init();               /* what is asked of guests when memory is short */
 	machine_release_cpus();       /* each comes to kernel_main_ap */
 	startup_domains(bi, refused); /* what the config asks for; the ready line */
 	sched_run();                  /* guests, and the monitor between them */

@@ -90,6 +90,9 @@ bool monitor_refuse(struct run *r);
 /* monitor_squeeze.c */
 bool monitor_compress(struct run *r);
 
+/* monitor_reclaim.c */
+bool monitor_reclaim(struct run *r);
+
 /* monitor_memory.c */
 bool monitor_sharing(struct run *r);
 bool monitor_audit(struct run *r);

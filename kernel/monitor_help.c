@@ -24,6 +24,8 @@ const struct verb monitor_verbs[] = {
      "sharing", monitor_sharing, 0, 0, false},
     {"frames", "[--json]", "where every frame is, who waits for one, and what would help",
      "frames", monitor_frames, 0, 0, false},
+    {"reclaim", "[on|off | set KNOB VALUE | shares DOMAIN N] [--json]", "how much memory each domain should have, has, uses, and whether it follows",
+     "reclaim set tau 50", monitor_reclaim, 0, 3, false},
     {"refuse", "every K | all MS | off", "debug: have requests for frames refused, and see who minds",
      "refuse every 3", monitor_refuse, 1, 2, false},
     {"compress", "DOMAIN [MIB]", "compress cold pages of a domain now, until so much memory is free",

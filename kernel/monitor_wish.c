@@ -46,7 +46,7 @@ bool monitor_mem_set(struct run *r)
 		log_print("%s does not listen for a target (it watches no memory/target and bound "
 		          "no control event); it will see it when it asks\n",
 		          d->name);
-	domain_set_target(d, n * PAGES_PER_MIB);
+	domain_set_limit(d, n * PAGES_PER_MIB);
 	return true;
 }
 

@@ -30,6 +30,7 @@
 #include "kernel/exit.h"
 #include "kernel/overcommit.h"
 #include "kernel/squeeze.h"
+#include "kernel/reclaim.h"
 #include "kernel/pace.h"
 #include "kernel/tracer.h"
 #include "kernel/xen_abi.h"
@@ -458,6 +459,7 @@ static void sched_softwork(struct cpu_sched *c)
 	c->monitor = monitor_poll();
 	overcommit_poll();
 	squeeze_poll();
+	reclaim_poll();
 	while (domain_reap() && machine_ns() - now < REAP_NS)
 		;
 	(void)tracer_poll();

@@ -53,6 +53,12 @@ void domain_set_target(struct domain *d, uint64_t pages)
 		evtchn_send_port(d, d->control_port);
 }
 
+void domain_set_limit(struct domain *d, uint64_t pages)
+{
+	d->limit_pages = pages;
+	domain_set_target(d, pages);
+}
+
 void domain_request_shutdown(struct domain *d, uint32_t request)
 {
 	d->shutdown_request = request;

@@ -164,10 +164,10 @@ CASES = LINUX + FUZZ + REFUSALS + [
          outcomes=lambda machine: {"fill-2": "alive"}, heard=["@quire compressed domain=1"],
          script=["sleep 3000", "refuse every 3", "sleep 3000", "audit", "refuse all 1000", "sleep 2000", "destroy fill-2", "refuse off", "audit",
                  "sleep 6000", "compress fill-1 2", "audit", "shutdown fill-1", "shutdown fill-3", *END]),
-    *with_cpus("nothing can run until one is destroyed", "stall.cfg", memory=32, options=COUNTED, script=[], timeout=400,
+    *with_cpus("nothing can run until one is destroyed", "stall.cfg", memory=32, options=COUNTED | {"append": "reclaim.on=0"}, script=[], timeout=400,
                outcomes=lambda machine: {"fill-3": "alive"}, check=resumes_after("destroy fill-3", (), last=("sleep 4000", "shutdown fill-1", "shutdown fill-2"))),
     # On Bochs it passes too, and takes a minute and a half.
-    Case("nothing can run until a balloon is moved", "stall-balloon.cfg", machines=QEMU, memory=32, options=COUNTED | {"append": "scan.on=0"}, script=[], timeout=400,
+    Case("nothing can run until a balloon is moved", "stall-balloon.cfg", machines=QEMU, memory=32, options=COUNTED | {"append": "scan.on=0 reclaim.on=0"}, script=[], timeout=400,
          outcomes=lambda machine: {"fill-2": "alive"},  # for one of the two it is enough; which, chance decides
          check=resumes_after("mem-set balloon 4", (), last=("sleep 4000", "destroy fill-2", "sleep 4000", "shutdown fill-1", "shutdown balloon"),
                              first=("sleep 3000", "unpause fill-1", "unpause fill-2"))),

@@ -4,12 +4,14 @@
  * is its twin; what the core answers must be what the array says. All that is random
  * comes from one stream, so that a seed says everything.
  */
+#include "mm/sample.h"
 #include "mm/scan.h"
 #include "tests/model/model.h"
 
 #define SERVICE 30u /* where the service page of each space is mapped; outside of the window */
 
 struct twin twins[SPACES];
+static struct sampler samples[SPACES];
 
 static uint64_t rnd(uint64_t n)
 {
@@ -93,6 +95,7 @@ static void create(struct twin *t)
 	memset(t->bytes, 0, sizeof(t->bytes));
 	memset(t->hole, 0, sizeof(t->hole));
 	memset(t->pins, 0, sizeof(t->pins));
+	memset(&samples[n], 0, sizeof(samples[n]));
 	t->alive = true;
 	t->service_mapped = false;
 	if (rnd(2))
@@ -409,6 +412,19 @@ static void op_harvest(struct twin *t)
 	p2m_unlock(&t->s);
 }
 
+/* Somebody else wants to know how much is used. */
+static void op_sample(struct twin *t)
+{
+	struct sampler *m = &samples[t - twins];
+	bool period = rnd(3);
+
+	if (period)
+		sample_period(m, &t->s, 1 + (unsigned)rnd(20));
+	else
+		sample_look(m, &t->s);
+	MUST(m->n <= 20 && sample_active(m, &t->s) <= t->s.held);
+}
+
 static void op_scan(struct twin *t)
 {
 	(void)t;
@@ -527,6 +543,7 @@ static const struct {
     {"split",          op_split,          6 },
     {"harvest",        op_harvest,        1 },
     {"compress",       op_compress,       5 },
+    {"sample",         op_sample,         2 },
     {"pin",            op_pin,            4 },
     {"service",        op_service,        1 },
     {"restart",        op_restart,        1 },

@@ -21,6 +21,7 @@
 #include "kernel/monitor.h"
 #include "kernel/quota.h"
 #include "kernel/overcommit.h"
+#include "kernel/reclaim.h"
 #include "kernel/tracer.h"
 #include "kernel/waiters.h"
 #include "mm/guest_table.h"
@@ -189,6 +190,12 @@ void domain_set_target(struct domain *d, uint64_t pages)
 	d->target_pages = pages;
 }
 
+void domain_set_limit(struct domain *d, uint64_t pages)
+{
+	d->limit_pages = pages;
+	domain_set_target(d, pages);
+}
+
 void domain_request_shutdown(struct domain *d, uint32_t request)
 {
 	d->shutdown_request = request;
@@ -340,6 +347,53 @@ bool overcommit_advice(struct domain *d, char *text, size_t bytes)
 {
 	text_format(text, bytes, "%s is in the way", d->name);
 	return d->id == 1;
+}
+
+/* ---- reclaim; its knobs are the real ones ---- */
+
+static struct reclaim_settings reclaiming;
+
+struct reclaim_settings reclaim_settings(void)
+{
+	return reclaiming;
+}
+
+const char *reclaim_use(const struct reclaim_settings *s)
+{
+	reclaiming = *s;
+	return NULL;
+}
+
+const char *reclaim_set_knob(struct reclaim_settings *s, const char *name, const char *value)
+{
+	if (strcmp(name, "tau"))
+		return "there is only tau here";
+	s->knobs.tau = (unsigned)atoi(value);
+	return NULL;
+}
+
+struct reclaim_machine_view reclaim_machine_view(void)
+{
+	return (struct reclaim_machine_view){
+	    .state = RECLAIM_HARD, .frames = 25600, .free = 640, .goal = 1792, .rounds = 3};
+}
+
+struct reclaim_view reclaim_view(struct domain *d)
+{
+	return (struct reclaim_view){.min = 512,
+	                             .max = 4096,
+	                             .memory = 3072,
+	                             .wish = 2560,
+	                             .charged = 2048,
+	                             .target = 1536,
+	                             .active = 96,
+	                             .shares = d->shares,
+	                             .follows = d->id == 1 ? "yes" : "does not follow"};
+}
+
+bool sample_sees_writes_only(void)
+{
+	return false;
 }
 
 struct waiters_view waiters_view(void)

@@ -161,7 +161,7 @@ static void every_key_reaches_its_field(void **state)
 
 	(void)state;
 	r = parse("name='n'\nkernel='k'\nramdisk='r'\nextra='a b'\nmemory=10\nmaxmem=20\nmin=3\n"
-	          "vcpus=4\ncount=2\nshare_group='g'\nsuperpages=1\npaused=1\n",
+	          "shares=7\nvcpus=4\ncount=2\nshare_group='g'\nsuperpages=1\npaused=1\n",
 	          c, 2, &s);
 	assert_string_equal(s.text, "");
 	assert_int_equal(r.domains, 1);
@@ -172,6 +172,7 @@ static void every_key_reaches_its_field(void **state)
 	assert_int_equal(c->memory_mib, 10);
 	assert_int_equal(c->maxmem_mib, 20);
 	assert_int_equal(config_min_mib(c), 3);
+	assert_int_equal(config_shares(c), 7);
 	assert_int_equal(c->vcpus, 4);
 	assert_int_equal(c->count, 2);
 	assert_string_equal(c->share_group, "g");
@@ -192,6 +193,7 @@ static void what_is_not_given_has_a_value(void **state)
 	parse("name='n'\nkernel='k'\nmemory=10\n", c, 1, &s);
 	assert_int_equal(c->maxmem_mib, 10);
 	assert_int_equal(config_min_mib(c), 2);
+	assert_int_equal(config_shares(c), 100);
 	assert_int_equal(c->vcpus, 1);
 	assert_string_equal(c->share_group, "");
 	assert_false(c->superpages || c->paused);

@@ -61,12 +61,48 @@ static void compression_on_request(void **state)
 	assert_heard("compress: the memory in MiB must be a number, not `much`\n");
 }
 
+/* How much each should have; words that make no sense change nothing. */
+static void reclaim(void **state)
+{
+	(void)state;
+	reclaiming = (struct reclaim_settings){.on = true, .knobs = reclaim_defaults};
+	domains[1].shares = 640;
+	domains[1].space.held = 384;
+	type("reclaim\r");
+	assert_heard("reclaim is on; the state is hard: 2.5 MiB of 100.0 can be had");
+	assert_heard("tau 75 %; levels 6,4,2,1 %;");
+	assert_heard("web                 1        640      2.0     16.0     12.0     10.0      "
+	             "8.0      6.0     25%      0.0  yes\n");
+	assert_heard("does not follow\n");
+	type("reclaim --json\r");
+	assert_heard("\"state\":\"hard\",");
+	assert_heard("\"target\":1536,\"active\":96,");
+	type("reclaim set tau 50\r");
+	assert_int_equal(reclaiming.knobs.tau, 50);
+	type("reclaim set tua 50\r");
+	assert_heard("reclaim: `50`: there is only tau here\n");
+	type("reclaim off\r");
+	assert_false(reclaiming.on);
+	type("reclaim on\r");
+	assert_true(reclaiming.on);
+	type("reclaim shares web 7\r");
+	assert_int_equal(domains[1].shares, 7);
+	type("reclaim shares web 0\r");
+	assert_heard("reclaim: a domain has 1 to 1000000000 shares, not 0\n");
+	type("reclaim shares nobody 5\r");
+	assert_heard("there is no domain `nobody`");
+	type("reclaim perhaps\r");
+	assert_heard("reclaim: `on`, `off`, `set KNOB VALUE` or `shares DOMAIN N`\n");
+	assert_int_equal(domains[1].shares, 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(memory_and_who_waits, fresh),
 	    cmocka_unit_test_setup(refusals_on_request, fresh),
 	    cmocka_unit_test_setup(compression_on_request, fresh),
+	    cmocka_unit_test_setup(reclaim, fresh),
 	};
 
 	return cmocka_run_group_tests_name("monitor_frames", tests, NULL, NULL);
