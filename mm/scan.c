@@ -294,14 +294,12 @@ static unsigned scan_pick(const struct scan_slice *w, struct scan_cursor *pick)
 		most = (unsigned)min_u64(most, scan_picks_left(w));
 	for (; asked < most && w->policy->pick(&c); asked++) {
 		for (i = n; i && scan_before(&c, &pick[i - 1]); i--)
-			pick[i] = pick[i - 1];
-		if (i && !scan_before(&pick[i - 1], &c)) { /* a second time: close the gap again */
-			for (; i < n; i++)
-				pick[i] = pick[i + 1];
-			continue;
-		}
+			;
+		if (i && !scan_before(&pick[i - 1], &c))
+			continue; /* a second time */
+		for (unsigned j = n++; j > i; j--)
+			pick[j] = pick[j - 1];
 		pick[i] = c;
-		n++;
 	}
 	return n;
 }
@@ -330,7 +328,7 @@ static void scan_picked(struct scan_slice *w, const struct scan_cursor *pick, un
 
 static void scan_picks(struct scan_slice *w)
 {
-	struct scan_cursor pick[SCAN_CHUNK + 1];
+	struct scan_cursor pick[SCAN_CHUNK];
 	unsigned n;
 
 	while (w->budget && !w->stop && (n = scan_pick(w, pick))) {

@@ -112,7 +112,7 @@ static bool table_make(const struct scan_policy *policy)
 {
 	uint64_t bytes = scan_policy_bytes(policy);
 
-	use.nr_coming = 0;
+	ASSERT(!use.nr_coming);
 	for (uint64_t done = 0; done < bytes; done += TABLE_BYTES) {
 		unsigned order = table_order(bytes - done);
 		mfn_t mfn = MFN_NONE;

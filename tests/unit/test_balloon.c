@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The balloon (mm/balloon.c). */
+#include "mm/index.h"
 #include "tests/unit/mm_test.h"
 
 static struct space a, b;
@@ -193,6 +194,29 @@ static void large_extents(void **state)
 	audit_passes();
 }
 
+/* Wherever in a large frame a page is a hint, it is none when the frame is given back. */
+static void no_hint_outlives_its_frame(void **state)
+{
+	(void)state;
+	for (uint64_t i = 0; i < 4; i++) {
+		bool inserted;
+		mfn_t mfn;
+
+		assert_int_equal(mm_populate_large(&a, GFN(512)), MM_OK);
+		mfn = p2m_lookup(&a, GFN(512 + 8 + i)).mfn;
+		p2m_lock(&a);
+		frame_clear_flag(frame_at(mfn), FRAME_STALE);
+		inserted = index_insert_hint(mfn, 4711, a.share_group);
+		p2m_unlock(&a);
+		assert_true(inserted);
+		assert_int_equal(balloon_out(&a, &GFN(512), 1, LARGE_ORDER), 1);
+		assert_int_equal(index_stats().hints, 0);
+		audit_passes();
+		destroy_space(&a);
+		make_space(&a, 1, 2000);
+	}
+}
+
 /* Without a free large frame an extent comes back as small pages, or not at all. */
 static void large_in_falls_back(void **state)
 {
@@ -289,6 +313,7 @@ int main(void)
 	    T(up_to_max),
 	    T(out_of_a_large_leaf),
 	    T(large_extents),
+	    T(no_hint_outlives_its_frame),
 	    T(large_in_falls_back),
 	    T(clean_means_zero),
 	    T(extents_with_one_flush),

@@ -300,6 +300,56 @@ static void grant_within_min(void **state)
 	destroy_space(&b);
 }
 
+/* A credit is for what comes on top of the min: a page that the min pays for leaves it. */
+static void min_pays_first(void **state)
+{
+	(void)state;
+	assert_int_equal(create(&b, 2, 300, 1), MM_OK);
+	guest_puts(&b, 0, 1);
+	assert_true(fund_grant(&b, false));
+	assert_int_equal(balloon_out(&b, &GFN(0), 1, 0), 1);
+	assert_int_equal(fund_look().debt, 2); /* the min's and the credit's */
+	guest_puts(&b, PAGE(1), 1);
+	assert_int_equal(fund_look().debt, 1);
+	assert_int_equal(b.credits, 1);
+	destroy_space(&b);
+	assert_int_equal(fund_look().debt, 0);
+}
+
+/* All turns of a space end at once: it may have as many again. */
+static void all_turns_end(void **state)
+{
+	(void)state;
+	make_scarce();
+	give_back(2);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(fund_grant(&b, false));
+		assert_true(fund_grant(&b, false));
+		fund_ungrant_all(&b);
+		assert_int_equal(fund_look().debt, 0);
+	}
+	assert_int_equal(b.grants, 0);
+	destroy_space(&a);
+	destroy_space(&b);
+}
+
+/* What is told of the reserve is what is left for it, behind debt and loans. */
+static void reserve_is_seen_as_it_is(void **state)
+{
+	struct fund_view v;
+
+	(void)state;
+	v = fund_look();
+	assert_int_equal(v.reserve, 16);
+	fund_set_loans(5);
+	fund_set_reserve(2000);
+	v = fund_look();
+	assert_int_equal(v.loans, 5);
+	assert_int_equal(v.reserve, v.free - 5);
+	fund_set_loans(0);
+	fund_set_reserve(16);
+}
+
 /* While there is a line, nobody above its min takes a frame but in turn; who is below, does. */
 static void line_is_kept(void **state)
 {
@@ -346,6 +396,14 @@ static void reserve_comes_last(void **state)
 	assert_int_equal(host_free_frames(), 15);
 	audit_passes();
 	destroy_space(&a);
+}
+
+/* A frame whose owner is no domain is the hypervisor's. */
+static void no_domain_is_the_hypervisor(void **state)
+{
+	(void)state;
+	assert_int_equal(charge_owner(MM_MAX_SPACES - 1), MM_MAX_SPACES - 1);
+	assert_int_equal(charge_owner(MM_MAX_SPACES), 0);
 }
 
 /* A write needs all of a dying domain's memory, page by page, and never waits for the reaper. */
@@ -477,9 +535,13 @@ int main(void)
 	    T(credit_goes_back),
 	    T(credits_are_counted),
 	    T(grant_within_min),
+	    T(min_pays_first),
+	    T(all_turns_end),
+	    T(reserve_is_seen_as_it_is),
 	    T(line_is_kept),
 	    T(reserve_comes_last),
 	    T(dying_memory_is_at_hand),
+	    T(no_domain_is_the_hypervisor),
 	    T(charges_are_bounded),
 	    T(accounts_add_up),
 	    T(loan_to_give_back),

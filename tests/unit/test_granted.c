@@ -48,6 +48,30 @@ static void pinned_pages_of_others(void **state)
 	mm_unpin(&owner, GFN(HERE));
 }
 
+/* What a CPU wrote there is no write to a page of the borrower's: a harvest of its dirty bits
+ * neither counts nor takes it. */
+static void a_harvest_passes_over_it(void **state)
+{
+	mfn_t mfn = p2m_lookup(&owner, GFN(HERE)).mfn;
+	uint64_t before, after, harvested;
+	void *page;
+
+	(void)state;
+	assert_int_equal(mm_pin(&owner, GFN(HERE), &page), MM_OK);
+	assert_int_equal(mm_map_granted(&borrower, GFN(AT), mfn, true), MM_OK);
+	guest_puts(&borrower, PAGE(AT), 79);
+	p2m_lock(&borrower);
+	before = *p2m_find(&borrower, GFN(AT)).entry;
+	harvested = p2m_harvest(&borrower, GFN(AT), 1);
+	after = *p2m_find(&borrower, GFN(AT)).entry;
+	p2m_unlock(&borrower);
+	assert_true(before & mm.format->dirty_mask);
+	assert_int_equal(harvested, 0);
+	assert_int_equal(after, before);
+	mm_unmap_granted(&borrower, GFN(AT), mfn);
+	mm_unpin(&owner, GFN(HERE));
+}
+
 /* A borrower has page tables for what it was promised, and a few more: who scatters borrowed pages
  * over all addresses is told so, and has what it had. */
 static void tables_run_out(void **state)
@@ -76,6 +100,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(pinned_pages_of_others, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_harvest_passes_over_it, setup, teardown),
 	    cmocka_unit_test_setup_teardown(tables_run_out, setup, teardown),
 	};
 

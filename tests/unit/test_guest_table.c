@@ -166,6 +166,32 @@ static void back_offs_end(void **state)
 	assert_false(guest_table_next(&n, &e));
 }
 
+/* When a back-off is over the age is remembered by the page's name: of the last domain id, too. */
+static void any_domain_is_remembered(void **state)
+{
+	static struct space last;
+	struct space_config c = {
+	    .domid = MM_MAX_SPACES - 1, .share_group = 1, .memory_pages = 64, .max_pages = 64};
+	struct guest_table_event e;
+	uint64_t n = 0;
+	mfn_t mfn;
+
+	(void)state;
+	assert_int_equal(space_create(&last, &c), MM_OK);
+	assert_int_equal(guest_write(0, &last, TABLE * PAGE_SIZE, 5), VERDICT_RESUME);
+	mfn = p2m_lookup(&last, GFN(TABLE)).mfn;
+	p2m_lock(&last);
+	guest_table_found(&last, GFN(TABLE), mfn, 3, GUEST_TABLE_PROTECTED);
+	while (guest_table_rests(&last, GFN(TABLE), mfn))
+		;
+	guest_table_found(&last, GFN(TABLE), mfn, 0, GUEST_TABLE_PROTECTED);
+	p2m_unlock(&last);
+	while (guest_table_next(&n, &e))
+		;
+	assert_int_equal(e.age, 5); /* 4, and one more */
+	guest_leave_all();
+}
+
 /* The log keeps the newest; who asks for older ones gets the oldest that is there. */
 static void the_log_forgets(void **state)
 {
@@ -194,6 +220,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(one_of_many, setup, teardown),
 	    cmocka_unit_test_setup_teardown(empty_table, setup, teardown),
 	    cmocka_unit_test_setup_teardown(back_offs_end, setup, teardown),
+	    cmocka_unit_test_setup_teardown(any_domain_is_remembered, setup, teardown),
 	    cmocka_unit_test_setup_teardown(the_log_forgets, setup, teardown),
 	};
 

@@ -414,6 +414,9 @@ static void written_before_protected(void **state)
 	assert_int_equal(merge_commit(), 0); /* nothing was begun since */
 	lock_drop(&mm.scan_lock, LOCK_SCAN);
 	oracle_audit();
+	/* Neither waits for the next write's fault, and the old hint stands in nobody's way. */
+	assert_true(p2m_lookup(&guest[1], GFN(5)).access & PTE_W);
+	assert_true(p2m_lookup(&guest[2], GFN(9)).access & PTE_W);
 	check_page(1, 5, 0xabcd, 0, 0x5757);
 	check_page(2, 9, 0xabcd, 0, 0x5757);
 	oracle_check_settled();

@@ -110,6 +110,20 @@ static void one_page(void **state)
 	audit_passes();
 }
 
+/* Picked twice in one go it is looked at once: the second look would read it before the flush. */
+static void the_same_page_twice(void **state)
+{
+	(void)state;
+	guest_puts(&s, PAGE(3), 5);
+	picks[nr_picks++] = (struct scan_cursor){1, GFN(3)};
+	picks[nr_picks++] = (struct scan_cursor){1, GFN(3)};
+	scan_slice(1000);
+	assert_int_equal(written, 1);
+	assert_int_equal(asked, 0);
+	assert_int_equal(mm_stats().pages_fingerprinted, 0);
+	audit_passes();
+}
+
 /* Pages that are not there, or not alone: nothing is done. */
 static void nothing_to_look_at(void **state)
 {
@@ -174,9 +188,8 @@ static void merges_are_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(one_page),
-	    TEST(nothing_to_look_at),
-	    TEST(no_part_of_the_round),
+	    TEST(one_page),           TEST(the_same_page_twice),
+	    TEST(nothing_to_look_at), TEST(no_part_of_the_round),
 	    TEST(merges_are_told),
 	};
 

@@ -3,6 +3,7 @@
  * The ground that scan policies stand on: knobs, what is kept for each frame, the rules of
  * mm/scan_look.c. And the policy `ksm`: in what order it goes, what it reads, and when it holds back.
  */
+#include "mm/quiet.h"
 #include "tests/unit/policies_test.h"
 
 /* ---- the ground ---- */
@@ -291,6 +292,30 @@ static void ksm_advisor(void **state)
 	assert_in_range(advised(), 690, 770);
 }
 
+/* It counts whole seconds, as KSM does: of a pass of 50.999999 s, 50. */
+static void ksm_advisor_counts_seconds(void **state)
+{
+	(void)state;
+	make_space(&guest[1], 1, 3000);
+	for (uint64_t i = 0; i < 2000; i++)
+		page_is(1, i, 1 + i);
+	use("ksm");
+	host_cycles = 1000000;
+	scan_set_clock(1000);
+	set("smart_scan", 0);
+	set("advisor", 1);
+	set("advisor_target_scan_time", 1);
+	set("sleep_millisecs", 0);
+	for (unsigned i = 0; i < 3; i++)
+		scan_slice(ALL); /* 500 pages each */
+	host_cycles += 50999999;
+	for (unsigned i = 0; i < 3 && !scan_counts(scan_policy()).passes; i++)
+		scan_slice(ALL);
+	assert_int_equal(scan_counts(scan_policy()).passes, 1);
+	/* 1 s is 2 % of it: 500 pages / 2 %, of which 30 % count. */
+	assert_int_equal(scan_knob(scan_find_knob(scan_policy(), "pages_to_scan")->value), 7500);
+}
+
 /* Blind: it clears no dirty bit, so whoever comes next still finds what was written. */
 static void ksm_leaves_dirty_bits(void **state)
 {
@@ -307,6 +332,28 @@ static void ksm_leaves_dirty_bits(void **state)
 	pass();
 	pass();
 	assert_int_equal(mm_stats().pages_saved, 1);
+	audit_passes();
+}
+
+/*
+ * What the default policy knew of a region is no longer so when a policy that is shown all pages has
+ * taken a dirty bit there and left the pages unread: the audit (invariant 12) looks. Of a large leaf
+ * nothing but the mark would call for a look.
+ */
+static void marks_do_not_outlive_a_look(void **state)
+{
+	(void)state;
+	make_space(&guest[1], 1, 2 * LARGE_PAGES);
+	assert_int_equal(mm_populate_large(&guest[1], GFN(0)), MM_OK);
+	for (uint64_t i = 0; i < LARGE_PAGES; i++)
+		page_is(1, i, 1 + i);
+	scan_settle();
+	audit_passes();
+	assert_true(quiet_mark_of(*p2m_find_over(&guest[1], GFN(7))) >= QUIET_KNOWN);
+	page_is(1, 7, 1000);
+	use("dirtybit2011");
+	pass();
+	assert_true(quiet_mark_of(*p2m_find_over(&guest[1], GFN(7))) == QUIET_NOT);
 	audit_passes();
 }
 
@@ -410,7 +457,9 @@ int main(void)
 	    BOTH(ksm_zero_pages),
 	    BOTH(ksm_sleeps),
 	    BOTH(ksm_advisor),
+	    cmocka_unit_test_setup_teardown(ksm_advisor_counts_seconds, setup, teardown),
 	    cmocka_unit_test_setup_teardown(ksm_leaves_dirty_bits, setup, teardown),
+	    cmocka_unit_test_setup_teardown(marks_do_not_outlive_a_look, setup, teardown),
 	    BOTH(ksm_large),
 	    BOTH(ksm_changes_after_the_read),
 	    BOTH(not_shown),

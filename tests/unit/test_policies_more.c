@@ -111,6 +111,28 @@ static void esx_rates(void **state)
 	assert_int_equal(scan_counts(esx).scanned, before);
 }
 
+/* Half a second earns half of it; and who has had its share leaves the rest of what all may have. */
+static void esx_earns_by_time(void **state)
+{
+	const struct scan_policy *esx = scan_find_policy("esx");
+
+	(void)state;
+	make_space(&guest[1], 1, 4096);
+	for (uint64_t i = 0; i < 4096; i++)
+		page_is(1, i, 1 + i);
+	use("esx");
+	host_cycles = 1000000;
+	scan_set_clock(1000);
+	assert_int_equal(scan_slice(ALL), 0);
+	for (unsigned i = 1; i <= 4; i++) {
+		host_cycles += 500000;
+		while (scan_slice(ALL))
+			;
+		assert_in_range(scan_counts(esx).scanned, 24 * i, 25 * i);
+	}
+	audit_passes();
+}
+
 /* Guests of different size, one with memory above 4 GiB, no guest at all: each pick is in RAM. */
 static void esx_without_guests(void **state)
 {
@@ -118,6 +140,7 @@ static void esx_without_guests(void **state)
 	use("esx");
 	assert_int_equal(scan_slice(ALL), 0);
 	assert_int_equal(mm_stats().full_scans, 1);
+	assert_false(scan_policy()->pick(&(struct scan_cursor){0}));
 	make_space(&guest[1], 1, 1);
 	page_is(1, 0, 5);
 	pass();
@@ -227,6 +250,12 @@ static void xlh_shorter_stack(void **state)
 	destroy_space(&guest[2]);
 	pass();
 	audit_passes();
+	for (uint64_t i = 0; i < 3; i++)
+		page_is(1, 40 + i, 200 + i); /* the stack is full */
+	set("hint_slots", 2);
+	page_is(1, 50, 300); /* and what is pushed on the shorter one is kept */
+	assert_int_equal(pass().gated, 3);
+	assert_true(hinted(1, 50));
 }
 
 /* ---- dirtybit2011 ---- */
@@ -248,6 +277,7 @@ static void dirtybit_skips_the_volatile(void **state)
 		page_is(1, 3, 20 + i);
 		page_is(1, 4, 20 + i);
 		c = pass();
+		assert_int_equal(mm_stats().pages_volatile, 2);
 		assert_int_equal(c.skipped, 2);
 		assert_int_equal(c.read, 8);
 		assert_int_equal(c.sought, 8);
@@ -289,6 +319,7 @@ int main(void)
 	    BOTH(esx_hints_stay),
 	    BOTH(esx_hint_out_of_date),
 	    BOTH(esx_rates),
+	    BOTH(esx_earns_by_time),
 	    BOTH(esx_without_guests),
 	    BOTH(xlh_bounded_stack),
 	    BOTH(xlh_newest_first),
