@@ -133,6 +133,12 @@ void monitor_sharing_json(const struct domain *d)
 	json_number(&j, "pinned", s->pinned);
 	json_number(&j, "table_frames", s->table_frames);
 	json_number(&j, "large_leaves", s->large_leaves);
+	json_number(&j, "splits", s->splits);
+	json_number(&j, "splits_sharing", s->splits_sharing);
+	json_number(&j, "split_gain", s->split_gain);
+	json_number(&j, "splits_written", s->splits_written);
+	json_number(&j, "coalesces", s->coalesces);
+	json_number(&j, "coalesce_copies", s->coalesce_copies);
 	json_number(&j, "populates", s->populates);
 	json_number(&j, "breaks", s->breaks);
 	json_number(&j, "take_overs", s->take_overs);

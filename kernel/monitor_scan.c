@@ -26,9 +26,25 @@ static void scan_print_counts(const struct scan_policy *p)
 	        c.merged, c.modelled);
 }
 
-static void scan_print_knobs(const struct scan_policy *p)
+/* What became of a domain's leaves of 2 MiB, if it ever had one. */
+static void scan_print_leaves(struct domain *d, void *arg)
 {
-	for (const struct scan_knob *k = p->knobs; k && k->name; k++)
+	struct space_stats s;
+
+	(void)arg;
+	if (d->dying)
+		return;
+	s = space_stats(&d->space);
+	if (s.large_leaves + s.splits)
+		log_tag("leaves domain=%s large=%lu splits=%lu sharing=%lu gain=%lu written=%lu "
+		        "coalesces=%lu copies=%lu",
+		        d->name, s.large_leaves, s.splits, s.splits_sharing, s.split_gain,
+		        s.splits_written, s.coalesces, s.coalesce_copies);
+}
+
+static void scan_print_knobs(const struct scan_knob *k)
+{
+	for (; k && k->name; k++)
 		log_print("  %-26s %10lu  %s (%lu to %lu; %lu if not set)\n", k->name,
 		          scan_knob(k->value), k->help, k->least, k->most, k->standard);
 }
@@ -56,9 +72,11 @@ static bool scan_show(struct run *r)
 		log_print("%c %-14s %8lu KiB  %s\n", scan_policies[i] == now ? '*' : ' ',
 		          scan_policies[i]->name, scan_policy_bytes(scan_policies[i]) / 1024,
 		          scan_policies[i]->help);
-	scan_print_knobs(now);
+	scan_print_knobs(now->knobs);
+	scan_print_knobs(scan_common_knobs());
 	scan_print_counts(now);
 	scan_print_share();
+	domain_each(scan_print_leaves, NULL);
 	return true;
 }
 

@@ -83,7 +83,7 @@ static struct charge audit_charges[MM_MAX_SPACES];
 
 /* ---- one leaf ---- */
 
-static void audit_private(struct audit *a, gfn_t gfn, mfn_t mfn)
+static void audit_private(struct audit *a, gfn_t gfn, mfn_t mfn, bool large)
 {
 	struct frame *f = frame_at(mfn);
 
@@ -91,6 +91,10 @@ static void audit_private(struct audit *a, gfn_t gfn, mfn_t mfn)
 	      "invariant 8: domain #, guest frame # maps frame #, which is no guest page (kind #)",
 	      a->s->domid, gfn.n, mfn.n, frame_kind(f));
 	/* One owner and one guest frame in the record: so at most one leaf can be right. */
+	CHECK(a, frame_flag(f, FRAME_LARGE) == large,
+	      "invariant 4: domain #, guest frame # maps frame #, whose record is mistaken about "
+	      "the size of its leaf",
+	      a->s->domid, gfn.n, mfn.n);
 	CHECK(a, frame_owner(f) == a->s->domid && frame_slot(f) == gfn.n,
 	      "invariant 4: domain #, guest frame # maps frame #, which belongs to domain #, "
 	      "guest frame #",
@@ -149,7 +153,7 @@ static void audit_leaf(struct audit *a, gfn_t gfn, const struct p2m_view *v)
 	      a->s->domid, gfn.n, v->mfn.n);
 	switch (v->type) {
 	case P2M_PRIVATE:
-		audit_private(a, gfn, v->mfn);
+		audit_private(a, gfn, v->mfn, v->large);
 		break;
 	case P2M_SHARED:
 		audit_shared(a, gfn, v->mfn);
@@ -283,13 +287,23 @@ static void audit_counters(struct audit *a)
 
 /* ---- what is known of a region as a whole (mm/quiet.c) ---- */
 
+/* A private page under a large leaf that is not in the index, but known (mm/shape.c). */
+static bool audit_kept(struct audit *a, mfn_t mfn)
+{
+	const struct frame *f = frame_at(mfn);
+
+	return frame_flag(f, FRAME_LARGE) && !frame_flag(f, FRAME_INDEXED) &&
+	       f->fingerprint == hash_fingerprint(env_frame(mfn), a->s->share_group);
+}
+
 /* A private page whose leaf does not call for a look. */
 static void audit_known(struct audit *a, gfn_t gfn, mfn_t mfn)
 {
 	const struct frame *f = frame_at(mfn);
-	bool hint = frame_flag(f, FRAME_INDEXED) && !frame_flag(f, FRAME_STALE);
+	bool known =
+	    !frame_flag(f, FRAME_STALE) && (frame_flag(f, FRAME_INDEXED) || audit_kept(a, mfn));
 
-	CHECK(a, hint || frame_flag(f, FRAME_PINNED),
+	CHECK(a, known || frame_flag(f, FRAME_PINNED),
 	      "invariant 12: domain #, guest frame # is to be read, but its region is passed over",
 	      a->s->domid, gfn.n);
 }

@@ -55,6 +55,31 @@ static void cow_take_over(struct space *s, mfn_t mfn, uint64_t *e)
 	s->stats.take_overs++;
 }
 
+/* No write is coming: where a clean page is a protected one, it is protected from the first. */
+void cow_take_back(struct space *s, gfn_t gfn, uint64_t *e)
+{
+	const struct pte_format *f = mm.format;
+	uint64_t v = p2m_entry_get(e), accessed = v & f->accessed_mask;
+	mfn_t mfn = f->frame(v, 1);
+	uint32_t fingerprint = frame_at(mfn)->fingerprint;
+	unsigned rights = f->access(v);
+	bool alone = index_take_over(mfn, s->domid, gfn);
+
+	ASSERT(alone && lock_held(LOCK_SCAN));
+	fund_hold(s);
+	frame_count(FRAME_SHARED, FRAME_PRIVATE, 1);
+	frame_clear_flag(frame_at(mfn), FRAME_STALE);
+	if (!index_insert_hint(mfn, fingerprint, s->share_group))
+		quiet_doubt(s, gfn);
+	if (f->clean_mask)
+		p2m_entry_exchange(e, f->leaf(mfn, 1, rights, PTE_SW_PROTECTED) | accessed);
+	else
+		p2m_allow_write(e, 1);
+	cow_unmap_counted(s, mfn);
+	s->stats.private_pages++;
+	s->stats.take_overs++;
+}
+
 static void cow_fill(mfn_t to, mfn_t from, bool clean)
 {
 	if (!mfn_eq(from, zero_frame()))

@@ -13,4 +13,10 @@
  */
 enum mm_status cow_writable(struct space *s, gfn_t gfn, bool guest_walk, mfn_t *out) must_check;
 
+/*
+ * The shared page of gfn, whose leaf is at e, is used by nobody else, and nobody looks it up now (the
+ * scan lock is held): it becomes private where it is, unchanged, and a hint. p2m lock held.
+ */
+void cow_take_back(struct space *s, gfn_t gfn, uint64_t *e);
+
 #endif

@@ -40,6 +40,7 @@ enum frame_kind {
 #define FRAME_AGE_MASK    BITS(11, 8)
 #define FRAME_ORDER_SHIFT 12 /* 4 bits: order of a free block's head, of a large frame's */
 #define FRAME_ORDER_MASK  BITS(15, 12)
+#define FRAME_LARGE       BIT(13) /* of a private frame that is mapped: by a large leaf */
 
 struct frame {
 	_Atomic uint32_t slot;

@@ -153,14 +153,14 @@ static inline bool fund_allows(struct space *s, uint64_t pages, enum fund_use us
 	       fund_allows_scarce(s, pages, use);
 }
 
-static void fund_make_private(struct space *s, mfn_t mfn, gfn_t gfn)
+static void fund_make_private(struct space *s, mfn_t mfn, gfn_t gfn, unsigned flags)
 {
 	struct frame *f = frame_at(mfn);
 
 	atomic_store_explicit(&f->slot, (uint32_t)gfn.n, memory_order_relaxed);
 	atomic_store_explicit(&f->owner, s->domid, memory_order_relaxed);
 	f->link = 0;
-	frame_set_bits(f, FRAME_PRIVATE, FRAME_STALE);
+	frame_set_bits(f, FRAME_PRIVATE, FRAME_STALE | flags);
 	trace_written(f);
 }
 
@@ -176,7 +176,7 @@ static inline mfn_t fund_take_locked(struct space *s, gfn_t gfn, enum fund_use u
 	fund_pay(s, 1);
 	fund_add_held(s, 1);
 	*clean = frame_flag(frame_at(mfn), FRAME_CLEAN);
-	fund_make_private(s, mfn, gfn);
+	fund_make_private(s, mfn, gfn, 0);
 	return mfn;
 }
 
@@ -230,7 +230,7 @@ mfn_t fund_take_large(struct space *s, gfn_t gfn, enum fund_use use)
 			fund_pay(s, LARGE_PAGES);
 		fund_add_held(s, LARGE_PAGES);
 		for (unsigned i = 0; i < LARGE_PAGES; i++)
-			fund_make_private(s, MFN(mfn.n + i), GFN(gfn.n + i));
+			fund_make_private(s, MFN(mfn.n + i), GFN(gfn.n + i), FRAME_LARGE);
 	}
 	fund_unlock();
 	if (mfn_valid(mfn))

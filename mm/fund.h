@@ -37,7 +37,7 @@ void fund_init(uint64_t reserve_pages);
  */
 mfn_t fund_take(struct space *s, gfn_t gfn, enum fund_use use, bool *clean) must_check;
 
-/* The same for LARGE_PAGES frames, aligned, for [gfn, gfn + LARGE_PAGES). */
+/* The same for LARGE_PAGES frames, aligned, for [gfn, gfn + LARGE_PAGES): FRAME_LARGE as well. */
 mfn_t fund_take_large(struct space *s, gfn_t gfn, enum fund_use use) must_check;
 
 /*

@@ -159,6 +159,7 @@ static struct index_match index_describe(uint32_t mfn, const struct frame *f)
 	    .owner = frame_owner(f),
 	    .gfn = frame_slot(f),
 	    .shared = frame_kind(f) == FRAME_SHARED,
+	    .large = frame_flag(f, FRAME_LARGE),
 	};
 }
 

@@ -31,6 +31,7 @@ struct index_match {
 	domid_t owner; /* of a hint: the domain; of a shared frame: the group */
 	uint32_t gfn;  /* of a hint: where its owner maps it */
 	bool shared;
+	bool large; /* a hint under a large leaf: it cannot be merged with before that is split */
 };
 
 struct index_found {

@@ -22,7 +22,8 @@
  * Why no write is overlooked. Accessed and dirty bits are in the leaves. In place, a CPU may
  * set them in an old leaf until the flush; they are collected after it, into the new leaf, where
  * one D bit speaks for all 512. Nobody reads D bits meanwhile: that takes the p2m
- * lock. By copy, protecting turned D into STALE. A new frame is STALE from birth, unless
+ * lock. (Without dirty flags, where "dirty" is the write right, the large leaf is protected if all
+ * the small ones were.) By copy, protecting turned D into STALE. A new frame is STALE from birth, unless
  * the old one was a hint and not stale: then the content is that of the fingerprint still, and
  * the hint moves along.
  *
@@ -50,6 +51,15 @@ static void large_open(uint64_t *e, uint64_t more)
 		open = f->leaf(f->frame(v, 2), 2, large_access(), 0) | more;
 		open |= v & (f->accessed_mask | f->dirty_mask);
 	} while (!p2m_entry_cas(e, &v, open));
+}
+
+/* Where a clean page is one that is protected, 512 clean ones are. */
+static void large_leave_clean(uint64_t *e)
+{
+	const struct pte_format *f = mm.format;
+	mfn_t mfn = f->frame(p2m_entry_get(e), 2);
+
+	p2m_entry_exchange(e, f->leaf(mfn, 2, large_access() & ~PTE_W, PTE_SW_PROTECTED));
 }
 
 /* ---- populate ---- */
@@ -80,6 +90,7 @@ enum mm_status large_populate(struct space *s, gfn_t first)
 	s->stats.private_pages += LARGE_PAGES;
 	s->stats.populates += LARGE_PAGES;
 	s->stats.large_leaves++;
+	s->large = true;
 	return MM_OK;
 }
 
@@ -124,6 +135,7 @@ struct large_old {
 	gfn_t first;
 	uint64_t *leaves; /* 512 small leaves */
 	uint64_t *e;      /* the level-2 entry that leads to them */
+	bool written;     /* without dirty flags: one of them may be written */
 };
 
 static mfn_t large_old_frame(const struct large_old *old, unsigned i)
@@ -190,18 +202,26 @@ static uint64_t large_collect(const struct large_old *old, uint64_t mask)
 static void large_finish(struct space *s, const struct large_old *old, uint64_t table,
                          uint64_t mask)
 {
-	uint64_t bits = large_collect(old, mask) | (table & mm.format->accessed_mask);
+	const struct pte_format *f = mm.format;
+	uint64_t bits = large_collect(old, mask) | (table & f->accessed_mask);
 
-	large_open(old->e, bits);
+	if (f->clean_mask && !old->written && !(bits & f->dirty_mask))
+		large_leave_clean(old->e);
+	else
+		large_open(old->e, bits);
 	p2m_table_release(s, mm.format->frame(table, 2), true);
 	s->stats.large_leaves++;
+	s->stats.coalesces++;
 }
 
 static void large_join(struct space *s, const struct large_old *old)
 {
 	const struct pte_format *f = mm.format;
-	uint64_t leaf = f->leaf(large_old_frame(old, 0), 2, large_access(), 0), table;
+	unsigned access = f->clean_mask ? large_access() & ~PTE_W : large_access();
+	uint64_t leaf = f->leaf(large_old_frame(old, 0), 2, access, 0), table;
 
+	for (unsigned i = 0; i < LARGE_PAGES; i++)
+		frame_set_flag(frame_at(large_old_frame(old, i)), FRAME_LARGE);
 	table = p2m_entry_exchange(old->e, leaf);
 	flush_space(s);
 	large_finish(s, old, table, f->accessed_mask | f->dirty_mask);
@@ -229,13 +249,14 @@ static void large_copy(const struct large_old *old, mfn_t to)
 		env_page_copy(env_frame(MFN(to.n + i)), env_frame(large_old_frame(old, i)));
 }
 
-static void large_move(struct space *s, const struct large_old *old, mfn_t to)
+static void large_move(struct space *s, struct large_old *old, mfn_t to)
 {
 	const struct pte_format *f = mm.format;
 	uint64_t table, generation;
 	struct deferred d;
 
 	deferred_init(&d, s);
+	old->written = f->clean_mask && large_collect(old, f->dirty_mask);
 	for (unsigned i = 0; i < LARGE_PAGES; i++)
 		p2m_protect_leaf(&old->leaves[i]);
 	env_point(POINT_LARGE_PROTECTED);
@@ -252,6 +273,7 @@ static void large_move(struct space *s, const struct large_old *old, mfn_t to)
 	flush_wait(s, generation);
 	large_finish(s, old, table, f->accessed_mask);
 	deferred_finish(&d, generation);
+	s->stats.coalesce_copies++;
 }
 
 static enum mm_status large_coalesce(struct space *s, gfn_t first)

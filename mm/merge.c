@@ -124,8 +124,6 @@ static bool merge_protect(const struct merge_side *side)
 
 	if (s->dying || !merge_unchanged(side))
 		return false;
-	if (!p2m_at(s, &s->near, side->gfn))
-		p2m_split(s, side->gfn); /* the flush that this owes is the batch's first */
 	if (!mfn_eq(p2m_mergeable(s, side->gfn), side->mfn) || !p2m_protect(s, side->gfn))
 		return false;
 	if (merge_unchanged(side)) /* the dirty bit was looked at just now */

@@ -199,7 +199,12 @@ static void p2m_fill_split(uint64_t *children, uint64_t large)
 		children[i] = f->leaf(MFN(first.n + i), 1, access, sw) | ad;
 }
 
-static void p2m_split_at(struct space *s, gfn_t gfn, uint64_t *e)
+/*
+ * known: the caller looks at the pages' hints. They may have had their likes in the index for long, as
+ * nothing under a large leaf is merged (mm/shape.c); if nobody looks they leave the index, and so
+ * the next pass reads the pages once more and finds them a place.
+ */
+static void p2m_split_at(struct space *s, gfn_t gfn, uint64_t *e, bool known)
 {
 	mfn_t table = p2m_table_alloc(s, p2m_table_promised(s, gfn, 1));
 	uint64_t v = p2m_entry_get(e);
@@ -209,20 +214,38 @@ static void p2m_split_at(struct space *s, gfn_t gfn, uint64_t *e)
 		p2m_fill_split(env_frame(table), v);
 	while (!p2m_entry_cas(e, &v, mm.format->table(table)));
 	s->stats.large_leaves--;
-	if (!(v & mm.format->dirty_mask))
-		return;
-	for (unsigned i = 0; i < LARGE_PAGES; i++)
-		frame_set_flag(frame_at(MFN(mm.format->frame(v, 2).n + i)), FRAME_STALE);
+	s->stats.splits++;
+	for (unsigned i = 0; i < LARGE_PAGES; i++) {
+		mfn_t mfn = MFN(mm.format->frame(v, 2).n + i);
+
+		frame_clear_flag(frame_at(mfn), FRAME_LARGE);
+		if (v & mm.format->dirty_mask)
+			frame_set_flag(frame_at(mfn), FRAME_STALE);
+		if (!known)
+			index_remove(mfn);
+	}
 }
 
-bool p2m_split(struct space *s, gfn_t gfn)
+static bool p2m_split_if_large(struct space *s, gfn_t gfn, bool known)
 {
 	struct p2m_slot p = p2m_find(s, gfn);
 
 	if (!p.entry || p.level == 1)
 		return false;
-	p2m_split_at(s, gfn, p.entry);
+	p2m_split_at(s, gfn, p.entry, known);
 	return true;
+}
+
+bool p2m_split(struct space *s, gfn_t gfn)
+{
+	return p2m_split_if_large(s, gfn, false);
+}
+
+void p2m_split_known(struct space *s, gfn_t gfn)
+{
+	bool large = p2m_split_if_large(s, gfn, true);
+
+	ASSERT(large);
 }
 
 /* The level-1 table over gfn, or a leaf in its place, is there, or is about to be. */
@@ -243,7 +266,7 @@ uint64_t *p2m_make(struct space *s, gfn_t gfn)
 		enum pte_kind kind = f->kind(p2m_entry_get(e), level);
 
 		if (kind == PTE_LEAF) {
-			p2m_split_at(s, gfn, e);
+			p2m_split_at(s, gfn, e, false);
 		} else if (kind != PTE_TABLE) {
 			bool promised = p2m_table_promised(s, gfn, level - 1);
 

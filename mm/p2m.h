@@ -111,11 +111,14 @@ uint64_t *p2m_make(struct space *s, gfn_t gfn) must_check;
 /*
  * Replace the large leaf that covers gfn by 512 small ones with the same rights;
  * its accessed and dirty bits go to all of them, and a dirty one makes all 512
- * frames STALE. Cannot fail. The level changed: the caller flushes s before it relies
+ * frames STALE; hints among them leave the index. Cannot fail. The level changed: the caller flushes s before it relies
  * on rights taken away below (a batch of splits and protects needs one flush).
  * Returns whether there was a large leaf.
  */
 bool p2m_split(struct space *s, gfn_t gfn);
+
+/* The same where there is a large leaf, by who looks after its hints (shape.c): they stay. */
+void p2m_split_known(struct space *s, gfn_t gfn);
 
 /* The level-2 entry over gfn, whatever it says; makes the tables above. NULL: no table frame. */
 uint64_t *p2m_make_large(struct space *s, gfn_t gfn) must_check;

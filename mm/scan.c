@@ -34,9 +34,9 @@
  * its fingerprint is that of the last pass (kept in its frame record), and a merge reads the page
  * once more.
  *
- * A page under a large leaf is read like any other; the leaf is split only when
- * there is a match. One D bit speaks for 512 pages there, so it is looked at when
- * the scan enters the leaf, and a written leaf is skipped as a whole.
+ * A page under a large leaf is read like any other, and its fingerprint kept; when the
+ * leaf is split, and made again, is told in mm/shape.c. One D bit speaks for 512 pages there, so it
+ * is looked at when the scan enters the leaf, and a written leaf is skipped as a whole.
  *
  * Passed over: never-touched pages, balloon holes, foreign leaves, pinned pages,
  * shared ones, and pages that hold a guest's page tables. The flag of
@@ -47,6 +47,7 @@
 #include "mm/merge.h"
 #include "mm/quiet.h"
 #include "mm/scan_walk.h"
+#include "mm/shape.h"
 
 /* Guarded by the scan lock. */
 static struct {
@@ -54,6 +55,7 @@ static struct {
 	struct scan_pass pass, last;
 	uint64_t pass_began;
 	unsigned settle_passes;
+	bool settle_more;     /* this pass cannot be the last: it trusted marks too long */
 	uint64_t settle_seen; /* full_scans, when settling last looked */
 	uint64_t dropped;     /* hints, as of the last slice */
 	unsigned distrust;    /* for so many pass ends the marks of mm/quiet.h are not trusted */
@@ -70,7 +72,9 @@ void scan_init(void)
 	scan.dropped = 0;
 	scan.distrust = 0;
 	scan.reread = 0;
+	scan.settle_more = false;
 	scan_walk_init();
+	shape_init();
 }
 
 /* ---- step 2: read ---- */
@@ -146,7 +150,8 @@ static bool scan_gate(struct scan_slice *w, const struct scan_page *p)
  * Among several matches the one that looks equal now; the merge compares again. Its page
  * may be written meanwhile, so it is read as step 2 reads: once, by hash_page.
  *
- * A hint that a policy has read again is among them itself.
+ * A hint that a policy has read again is among them itself. Those under large leaves have
+ * been left out.
  */
 static const struct index_match *scan_choose(const struct index_found *found,
                                              const struct scan_page *p)
@@ -180,12 +185,56 @@ static void scan_forget(const struct scan_policy *policy, struct index_found *fo
 	found->n = left;
 }
 
-static void scan_place(struct scan_slice *w, const struct scan_page *p)
+/* Leave out the hints under large leaves; whether they are worth a split is weighed later. */
+static void scan_leave_large(struct index_found *found)
+{
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < found->n; i++) {
+		if (!found->match[i].large && left == i)
+			left++;
+		else if (found->match[i].large)
+			shape_want(found->match[i].owner, GFN(found->match[i].gfn));
+		else
+			found->match[left++] = found->match[i];
+	}
+	found->n = left;
+}
+
+/* A page under a large leaf. */
+static void scan_place_large(struct scan_slice *w, struct merge_page page, bool constant)
+{
+	struct index_found found = {.n = 0};
+
+	if (!constant)
+		found = index_lookup(page.fingerprint, w->space->share_group);
+	if (w->policy->counts)
+		scan_forget(w->policy, &found);
+	shape_keep(w->space, page, &found, constant);
+}
+
+static void scan_place_small(struct scan_slice *w, const struct scan_page *p,
+                             struct merge_page page)
 {
 	uint16_t group = w->space->share_group;
-	struct merge_page page = {p->gfn, p->mfn, p->fingerprint};
+	struct index_found found = index_lookup(page.fingerprint, group);
 	const struct index_match *match;
-	struct index_found found;
+
+	if (w->policy->counts)
+		scan_forget(w->policy, &found);
+	scan_leave_large(&found);
+	match = scan_choose(&found, p);
+	if (match)
+		merge_add(w->space, page, *match);
+	else if (!frame_flag(frame_at(p->mfn), FRAME_INDEXED) &&
+	         !index_insert_hint(p->mfn, page.fingerprint, group))
+		quiet_doubt(w->space, p->gfn);
+}
+
+static void scan_place(struct scan_slice *w, const struct scan_page *p)
+{
+	struct merge_page page = {p->gfn, p->mfn, p->fingerprint};
+	bool zero = hash_may_be_zero(p->sum), constant = zero || hash_may_be_ones(p->sum);
 
 	if (!scan_unchanged(w, p)) {
 		quiet_doubt(w->space, p->gfn);
@@ -194,20 +243,12 @@ static void scan_place(struct scan_slice *w, const struct scan_page *p)
 	if ((p->gate || !mm_by_dirty()) && !scan_gate(w, p))
 		return;
 	w->sought++;
-	if (hash_may_be_zero(p->sum) || hash_may_be_ones(p->sum)) {
-		merge_add_constant(w->space, page,
-		                   hash_may_be_zero(p->sum) ? zero_frame() : ones_frame());
-		return;
-	}
-	found = index_lookup(page.fingerprint, group);
-	if (w->policy->counts)
-		scan_forget(w->policy, &found);
-	match = scan_choose(&found, p);
-	if (match)
-		merge_add(w->space, page, *match);
-	else if (!frame_flag(frame_at(p->mfn), FRAME_INDEXED) &&
-	         !index_insert_hint(p->mfn, page.fingerprint, group))
-		quiet_doubt(w->space, p->gfn);
+	if (frame_flag(frame_at(p->mfn), FRAME_LARGE))
+		scan_place_large(w, page, constant);
+	else if (constant)
+		merge_add_constant(w->space, page, zero ? zero_frame() : ones_frame());
+	else
+		scan_place_small(w, p, page);
 }
 
 static void scan_place_all(struct scan_slice *w)
@@ -434,7 +475,7 @@ static bool scan_round(struct scan_slice *w)
  * Look at up to `pages` pages, picked ones first and then from the cursor on, to the end of the
  * pass at most; returns how much of that was used up.
  */
-static uint64_t scan_run(const struct scan_policy *policy, uint64_t pages)
+static uint64_t scan_run(const struct scan_policy *policy, uint64_t pages, bool settling)
 {
 	struct scan_slice *w = &scan.slice;
 	struct index_stats before = index_stats();
@@ -443,6 +484,10 @@ static uint64_t scan_run(const struct scan_policy *policy, uint64_t pages)
 
 	if (scan_policy_changed())
 		scan.distrust = 2; /* it may want to look at what the last one left alone */
+	if (shape_begin(settling)) {
+		scan.distrust = 2;
+		scan.settle_more = true;
+	}
 	*w = (struct scan_slice){.policy = policy, .budget = pages, .page = scan.page};
 	w->trust = scan_trust(before.hints_dropped);
 	w->reread = scan_rereads(policy);
@@ -461,6 +506,7 @@ static uint64_t scan_run(const struct scan_policy *policy, uint64_t pages)
 	else
 		end = round && scan_round(w);
 	w->merged += merge_commit();
+	shape_work(w, &scan.cursor);
 	mm.blind = false;
 	scan_account(w, began, before.hints_inserted);
 	if (end)
@@ -477,7 +523,7 @@ uint64_t scan_slice(uint64_t pages)
 		return 0;
 	policy = scan_policy_locked();
 	if (!policy->next || policy->next(&scan.cursor, &scan.last))
-		used = scan_run(policy, pages);
+		used = scan_run(policy, pages, false);
 	lock_drop(&mm.scan_lock, LOCK_SCAN);
 	return used;
 }
@@ -504,12 +550,14 @@ bool scan_settle_step(uint64_t pages)
 
 	lock_take(&mm.scan_lock, LOCK_SCAN);
 	if (counter_read(&mm.count.full_scans) == scan.settle_seen)
-		scan_run(scan_settler, pages);
+		scan_run(scan_settler, pages, true);
 	passes = counter_read(&mm.count.full_scans);
 	if (passes != scan.settle_seen) {
 		scan.settle_seen = passes;
-		settled = (!scan.last.written && !scan.last.placed) ||
+		settled = (!scan.last.written && !scan.last.placed && !scan.settle_more &&
+		           !shape_has_kept()) ||
 		          ++scan.settle_passes == SCAN_SETTLE_PASSES;
+		scan.settle_more = false;
 	}
 	lock_drop(&mm.scan_lock, LOCK_SCAN);
 	return settled;

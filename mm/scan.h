@@ -28,7 +28,10 @@ const char *scan_policy_name(void);
 /* Bytes that a policy keeps for all frames of this machine. */
 uint64_t scan_policy_bytes(const struct scan_policy *policy);
 
-/* NULL if the policy has none of this name. */
+/* Those that every policy has, ended by a NULL name. */
+const struct scan_knob *scan_common_knobs(void);
+
+/* NULL if neither the policy has one of this name, nor every policy. */
 const struct scan_knob *scan_find_knob(const struct scan_policy *policy, const char *name);
 
 /* False if the value is not between least and most: then nothing has changed. */

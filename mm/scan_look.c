@@ -20,6 +20,7 @@
 #include "mm/quiet.h"
 #include "mm/scan.h"
 #include "mm/scan_walk.h"
+#include "mm/shape.h"
 #include "mm/trace.h"
 
 /* ---- one page ---- */
@@ -115,6 +116,8 @@ static void look_large_written(struct scan_slice *w, uint64_t *over)
 		look_private(w, w->gfn,
 		             (struct scan_look){.frame = frame_at(mfn), .written = true});
 	}
+	if (pages == LARGE_PAGES)
+		shape_written(w->space, GFN(w->gfn.n - LARGE_PAGES));
 	w->stop = false; /* not in the middle: what is left would not be told any more */
 	w->looked += pages;
 	w->budget -= min_u64(w->budget, pages);
@@ -132,6 +135,8 @@ static void look_large(struct scan_slice *w, uint64_t *over)
 		look_large_written(w, over);
 		return;
 	}
+	if (!w->trust)
+		shape_want(w->space->domid, w->gfn);
 	while (w->gfn.n < end && w->budget && w->n < SCAN_CHUNK) {
 		mfn_t mfn = pte_frame(e, 2, w->gfn);
 

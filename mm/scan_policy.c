@@ -8,6 +8,7 @@
  * at most, as larger blocks cannot be had.
  */
 #include "mm/scan.h"
+#include "mm/shape.h"
 
 #define TABLE_ORDER  9u
 #define TABLE_BYTES  (PAGE_SIZE << TABLE_ORDER)
@@ -200,7 +201,15 @@ const struct scan_knob *scan_find_knob(const struct scan_policy *policy, const c
 	for (const struct scan_knob *k = policy->knobs; k && k->name; k++)
 		if (scan_same_name(k->name, name))
 			return k;
+	for (const struct scan_knob *k = scan_common_knobs(); k->name; k++)
+		if (scan_same_name(k->name, name))
+			return k;
 	return NULL;
+}
+
+const struct scan_knob *scan_common_knobs(void)
+{
+	return shape_knobs;
 }
 
 bool scan_set_knob(const struct scan_knob *knob, uint64_t value)

@@ -20,6 +20,7 @@
 #include "mm/guest_table.h"
 #include "mm/index.h"
 #include "mm/quiet.h"
+#include "mm/shape.h"
 #include "mm/trace.h"
 
 #define KNOWN_LEAVES 8u /* leaves of a known region for one unit of the budget */
@@ -28,7 +29,8 @@
 static struct {
 	domid_t domid; /* 0: none */
 	gfn_t next;    /* where it goes on */
-	bool calm; /* "accessed" was found clear at its beginning, and no leaf calls for a look */
+	bool calm;  /* "accessed" was found clear at its beginning, and no leaf calls for a look */
+	bool still; /* nothing in it was written, or is read now */
 } walking;
 
 void scan_walk_init(void)
@@ -133,11 +135,13 @@ static void scan_leaf(struct scan_slice *w, uint64_t *leaf, gfn_t gfn)
 	const struct pte_format *f = mm.format;
 	uint64_t e = p2m_entry_get(leaf);
 	mfn_t mfn = f->frame(e, 1);
+	unsigned noted = w->n;
 	bool again = true;
 
 	if (!scan_is_private(e, 1))
 		return;
 	if (e & f->dirty_mask) {
+		walking.still = false;
 		if (scan_leave_dirty(w, gfn, mfn)) {
 			walking.calm = false;
 			return;
@@ -150,6 +154,7 @@ static void scan_leaf(struct scan_slice *w, uint64_t *leaf, gfn_t gfn)
 		scan_change(leaf, f->look_mask, again ? f->look_mask : 0);
 	}
 	walking.calm &= !again;
+	walking.still &= w->n == noted;
 }
 
 /* ---- the 512 leaves of a table ---- */
@@ -222,6 +227,7 @@ static void scan_large_written(struct scan_slice *w, uint64_t *over)
 		w->owes_flush = true;
 		for (unsigned i = 0; i < LARGE_PAGES; i++)
 			scan_written(w, MFN(first.n + i));
+		shape_written(w->space, w->gfn);
 	} else {
 		w->written += left; /* in the middle: the next pass sees D at the beginning */
 	}
@@ -247,6 +253,8 @@ static void scan_large(struct scan_slice *w, uint64_t *over)
 	for (; gfn.n < end && w->n < SCAN_CHUNK; gfn.n++)
 		if (scan_clean(w, gfn, pte_frame(e, 2, gfn)))
 			quiet_forget(over);
+	if (!w->trust)
+		shape_want(w->space->domid, w->gfn);
 	w->leaves += gfn.n - first;
 	scan_looked(w, gfn.n - first, gfn.n - first);
 }
@@ -262,16 +270,20 @@ static void scan_region_begin(struct scan_slice *w, uint64_t *over)
 		sign = 0; /* it has a dirty bit to go by */
 	walking.domid = w->space->domid;
 	walking.calm = !sign || mm.format->sign_after;
+	walking.still = true;
 	w->owes_flush |= !walking.calm;
 	/* What was not set in e stays, if it is set now: we owe no flush for that. */
 	quiet_set(over, known ? QUIET_KNOWN : QUIET_BEGUN, sign);
 }
 
 /* All was looked at, and no doubt came up meanwhile. */
-static void scan_region_whole(uint64_t *over)
+static void scan_region_whole(struct space *s, uint64_t *over, gfn_t first)
 {
-	if (quiet_mark_of(p2m_entry_get(over)) != QUIET_NOT)
-		quiet_set(over, walking.calm ? QUIET_CALM : QUIET_KNOWN, 0);
+	if (quiet_mark_of(p2m_entry_get(over)) == QUIET_NOT)
+		return;
+	quiet_set(over, walking.calm ? QUIET_CALM : QUIET_KNOWN, 0);
+	if (walking.still && pte_kind(p2m_entry_get(over), 2) == PTE_TABLE)
+		shape_still(s, first);
 }
 
 /* The region of w->gfn, from there on; `over` is present. */
@@ -282,6 +294,8 @@ static void scan_region(struct scan_slice *w, uint64_t *over)
 	uint64_t e = p2m_entry_get(over);
 
 	if (begins && w->trust && quiet_as_a_whole(e)) {
+		if (f->kind(e, 2) == PTE_TABLE)
+			shape_still(w->space, w->gfn);
 		w->passed += LARGE_PAGES;
 		w->gfn.n += LARGE_PAGES;
 		w->budget--;
@@ -299,7 +313,7 @@ static void scan_region(struct scan_slice *w, uint64_t *over)
 		scan_leaves(w, env_frame(f->frame(e, 2)));
 	walking.next = w->gfn;
 	if (w->gfn.n % LARGE_PAGES == 0 && walking.domid)
-		scan_region_whole(over);
+		scan_region_whole(w->space, over, GFN(w->gfn.n - LARGE_PAGES));
 }
 
 void scan_walk(struct scan_slice *w)

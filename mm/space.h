@@ -55,15 +55,21 @@ struct space_stats {
 	uint64_t large_leaves;
 	/* events, monotonic */
 	uint64_t populates;
-	uint64_t breaks;         /* copy-on-write copies */
-	uint64_t take_overs;     /* last reference: made writable in place */
-	uint64_t unprotects;     /* write to a page that a merge had protected */
-	uint64_t table_breaks;   /* breaks caused by a walk of guest page tables */
-	uint64_t merges;         /* mappings of this space that a merge switched or shared */
-	uint64_t waits;          /* faults answered with VERDICT_WAIT */
-	uint64_t compressions;   /* pages compressed, */
-	uint64_t expansions;     /* touched again, */
-	uint64_t incompressible; /* and tried in vain */
+	uint64_t breaks;          /* copy-on-write copies */
+	uint64_t take_overs;      /* last reference: made writable in place */
+	uint64_t unprotects;      /* write to a page that a merge had protected */
+	uint64_t table_breaks;    /* breaks caused by a walk of guest page tables */
+	uint64_t merges;          /* mappings of this space that a merge switched or shared */
+	uint64_t waits;           /* faults answered with VERDICT_WAIT */
+	uint64_t splits;          /* of large leaves, for any reason */
+	uint64_t splits_sharing;  /* of these, as pages could be shared ... */
+	uint64_t split_gain;      /* ... this many, so it was thought */
+	uint64_t splits_written;  /* and as one was written all the time */
+	uint64_t coalesces;       /* large leaves made anew of small ones */
+	uint64_t coalesce_copies; /* of these, by copy */
+	uint64_t compressions;    /* pages compressed, */
+	uint64_t expansions;      /* touched again, */
+	uint64_t incompressible;  /* and tried in vain */
 };
 
 struct space_pin {
@@ -96,6 +102,7 @@ struct space {
 	uint64_t low_pages, high_first, high_pages; /* where RAM was promised at the start */
 	uint64_t memory_pages; /* current reservation: promised pages not ballooned */
 	uint64_t max_pages, min_pages;
+	bool large; /* was given large leaves, so the scanner may give some back (shape.c) */
 
 	_Atomic uint64_t generation;         /* flush.c */
 	_Atomic uint64_t seen[ENV_MAX_CPUS]; /* the generation each CPU has flushed to */

@@ -186,6 +186,51 @@ static void tell_quiet(const char *name)
 	tell(name, "pages", steady(NOWHERE).read);
 }
 
+/* ---- the shape of the map ---- */
+
+static uint64_t large_leaves_now(void)
+{
+	return space_stats(&guest[0]).large_leaves + space_stats(&guest[1]).large_leaves;
+}
+
+/* Passes until there are as many large leaves, while guests write there; 1000: never. */
+static double passes_until(uint64_t leaves, enum where where)
+{
+	unsigned n = 0;
+
+	for (; n < 1000 && large_leaves_now() != leaves; n++) {
+		write_some(where);
+		pass();
+	}
+	return n;
+}
+
+/* Scattered writes: large leaves are never quiet, so they are split, and all is read once. */
+static void tell_split(void)
+{
+	uint64_t read = mm_stats().pages_fingerprinted;
+
+	tell("large_scattered_split_after", "passes", passes_until(0, ANYWHERE));
+	for (unsigned i = 0; i < SETTLING; i++) {
+		write_some(ANYWHERE);
+		pass();
+	}
+	tell("large_scattered_split_read", "of memory",
+	     (double)(mm_stats().pages_fingerprinted - read) / (double)ALL);
+}
+
+/* And when the writes end they are whole again. */
+static void tell_whole(void)
+{
+	uint64_t read = mm_stats().pages_fingerprinted, copies = 0;
+
+	tell("large_whole_again_after", "passes", passes_until(REGIONS, NOWHERE));
+	for (unsigned g = 0; g < GUESTS; g++)
+		copies += space_stats(&guest[g]).coalesce_copies;
+	tell("large_whole_again_copied", "regions", (double)copies);
+	tell("large_whole_again_read", "pages", (double)(mm_stats().pages_fingerprinted - read));
+}
+
 /* ---- from equal to shared ---- */
 
 /*
@@ -345,7 +390,12 @@ static void large_leaves(void)
 	tell_steady("1pct_large_same_regions", SAME_REGIONS);
 	finish();
 	start(&ept_format, DIRTY_FLAGS, true);
+	tell_split();
 	tell_steady("1pct_large_scattered", ANYWHERE);
+	tell_whole();
+	finish();
+	start(&ept_format, DIRTY_FLAGS, true);
+	tell_time("large");
 	finish();
 }
 

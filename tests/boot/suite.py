@@ -183,6 +183,8 @@ CASES = LINUX + FUZZ + REFUSALS + [
     *(Case(f"sharing equals the oracle, {what}", "oracle.cfg", machines=BOCHS, cpu={"bochs": cpu}, options={"append": append},
            script=["sleep 1500", "info"], heard=[f"what was written is told by: {source}"], check=against_oracle)
       for what, cpu, append, source in DIRTY),
+    Case("sharing equals the oracle on 2 MiB leaves", "oracle-large.cfg", options=COUNTED, script=["sleep 1500", "settle", "scan"],
+         heard=["leaves domain=large-1 large=0", "leaves domain=alone large=2"], check=against_oracle),
     Case("sharing equals the oracle, nested page tables and write protection", "oracle.cfg", machines=QEMU,
          options={**COUNTED, "append": "dirty=wp"}, script=["sleep 1500", "info"],
          heard=["what was written is told by: wp"], check=against_oracle),

@@ -65,6 +65,14 @@ static void audit(void)
 		model_failed(r.first);
 }
 
+/* Small, so that something happens. */
+static void set_knob(const char *name, uint64_t value)
+{
+	const struct scan_knob *k = scan_find_knob(scan_policy(), name);
+
+	MUST(k && scan_set_knob(k, value));
+}
+
 static void add_worth(void)
 {
 	struct mm_stats st = mm_stats();
@@ -92,6 +100,9 @@ static uint64_t run_world(const struct world *w, enum log_role role)
 	mm_set_large_nx(w->seed % 2);
 	if (w->policy)
 		MUST(scan_set_policy(w->policy));
+	set_knob("large.gain", 1 + w->seed % 3);
+	set_knob("large.patience", 1 + w->seed % 2);
+	set_knob("large.rest", 1 + w->seed % 4);
 	log_start(role);
 	free_at_start = host_free_frames();
 	twins_start();
@@ -170,14 +181,17 @@ static void print_worth(void)
 {
 	printf("# %llu merges, %llu given up, %llu breaks, %llu taken over, %llu waits, "
 	       "%llu strikes, %llu large by zero, %llu joined, %llu moved, %llu split, "
-	       "%llu passed over, %llu frames by compression, %llu expanded\n",
+	       "%llu passed over, %llu frames by compression, %llu expanded; by the scanner: %llu "
+	       "split for sharing, %llu as they were written, %llu made whole\n",
 	       (unsigned long long)worth.merges, (unsigned long long)worth.given_up,
 	       (unsigned long long)worth.breaks, (unsigned long long)worth.take_overs,
 	       (unsigned long long)worth.waits, (unsigned long long)worth.strikes,
 	       (unsigned long long)worth.larges, (unsigned long long)worth.joined,
 	       (unsigned long long)worth.moved, (unsigned long long)worth.splits,
 	       (unsigned long long)worth.passed, (unsigned long long)worth.compressed,
-	       (unsigned long long)worth.expansions);
+	       (unsigned long long)worth.expansions, (unsigned long long)worth.worth_it,
+	       (unsigned long long)worth.busy,
+	       (unsigned long long)(worth.whole - worth.joined - worth.moved));
 }
 
 static void fixed_seeds(void **state)
@@ -193,6 +207,8 @@ static void fixed_seeds(void **state)
 	assert_true(worth.larges > 10 && worth.joined > 10 && worth.moved > 10);
 	assert_true(worth.splits > 10 && worth.passed > 1000);
 	assert_true(worth.compressed > 1000 && worth.expansions > 1000);
+	assert_true(worth.worth_it > 10 && worth.busy > 10);
+	assert_true(worth.whole > worth.joined + worth.moved + 10);
 }
 
 static uint64_t fresh;

@@ -2,6 +2,7 @@
 /*
  * The parts of the model test:
  *
+ *	any.h	what they draw at random
  *	ops.c	random operations, made on a space and on a flat array of bytes
  *	log.c	what each step answered; the same stream on another format is compared with it
  *	model.c	worlds, seeds, and which formats must be alike
@@ -51,7 +52,7 @@ extern struct run run;
  */
 struct worth {
 	uint64_t merges, given_up, breaks, take_overs, waits, strikes, joined, moved, splits,
-	    larges, passed, compressed, expansions;
+	    larges, passed, compressed, expansions, worth_it, busy, whole;
 };
 
 extern struct worth worth;

@@ -6,62 +6,12 @@
  */
 #include "mm/sample.h"
 #include "mm/scan.h"
-#include "tests/model/model.h"
+#include "tests/model/any.h"
 
 #define SERVICE 30u /* where the service page of each space is mapped; outside of the window */
 
 struct twin twins[SPACES];
 static struct sampler samples[SPACES];
-
-static uint64_t rnd(uint64_t n)
-{
-	run.random = run.random * 6364136223846793005u + 1442695040888963407u;
-	return (run.random >> 33) % n;
-}
-
-static struct twin *any(void)
-{
-	return &twins[rnd(SPACES)];
-}
-
-static uint64_t window_page(uint64_t n)
-{
-	return n < WINDOW / 2 ? n : LARGE_PAGES + n;
-}
-
-static uint64_t any_page(void)
-{
-	return window_page(rnd(WINDOW));
-}
-
-static uint64_t any_offset(void)
-{
-	static const uint64_t at[] = {0, 0, 0, 8, 4088};
-
-	return at[rnd(ARRAY_SIZE(at))];
-}
-
-static unsigned any_cpu(void)
-{
-	return (unsigned)rnd(CPUS);
-}
-
-/* The first page of one of the two large regions, mostly of the second. */
-static gfn_t any_region(void)
-{
-	return GFN(rnd(5) ? LARGE_PAGES : 0);
-}
-
-/* Few values, so that pages become equal, and zero often. */
-static uint64_t any_value(void)
-{
-	return rnd(3) ? 0 : rnd(4);
-}
-
-static uint64_t *word(struct twin *t, uint64_t page, uint64_t at)
-{
-	return (uint64_t *)&t->bytes[page][at];
-}
 
 static void populate_large(struct twin *t, gfn_t g)
 {
@@ -104,6 +54,9 @@ static void create(struct twin *t)
 
 static void destroy(struct twin *t)
 {
+	worth.worth_it += t->s.stats.splits_sharing;
+	worth.busy += t->s.stats.splits_written;
+	worth.whole += t->s.stats.coalesces;
 	guest_leave_all();
 	worth.expansions += space_stats(&t->s).expansions;
 	while (!space_destroy_step(&t->s, 50))
@@ -466,6 +419,19 @@ static void op_compress(struct twin *t)
 	}
 }
 
+/* A region of pages that differ, and nobody does anything for a while: it may be made whole. */
+static void op_doze(struct twin *t)
+{
+	gfn_t g = any_region();
+
+	fill_region(t, g);
+	touch_region(t, g);
+	for (unsigned i = 0; i < 12; i++) {
+		guest_empty_logs();
+		scan_slice(SPACES * PAGES * 8);
+	}
+}
+
 /* ---- in the middle of things ---- */
 
 /*
@@ -535,6 +501,7 @@ static const struct {
     {"scan",           op_scan,           20},
     {"settle",         op_settle,         1 },
     {"rest",           op_rest,           2 },
+    {"doze",           op_doze,           2 },
     {"balloon out",    op_balloon_out,    5 },
     {"balloon in",     op_balloon_in,     6 },
     {"balloon large",  op_balloon_large,  3 },

@@ -22,10 +22,10 @@
 #include "kernel/quota.h"
 #include "kernel/overcommit.h"
 #include "kernel/reclaim.h"
-#include "kernel/tracer.h"
 #include "kernel/waiters.h"
 #include "mm/guest_table.h"
 #include "mm/scan.h"
+#include "tests/unit/monitor_trace_world.h"
 
 /* ---- the machine ---- */
 
@@ -301,10 +301,12 @@ struct mm_stats mm_stats(void)
 	return (struct mm_stats){.frames_free = 100 * 256, .pages_saved = 7, .pages_shared = 3};
 }
 
+static struct space_stats fake_space = {.private_pages = 384};
+
 struct space_stats space_stats(struct space *s)
 {
 	(void)s;
-	return (struct space_stats){.private_pages = 384};
+	return fake_space;
 }
 
 /* ---- compression: 10 frames a call while there are some; then the hand has come round ---- */
@@ -454,44 +456,6 @@ bool scan_settle_step(uint64_t pages)
 	return --settle_left == 0;
 }
 
-/* ---- the trace ---- */
-
-bool tracer_active;
-static uint64_t tracer_ms;
-static unsigned tracer_left; /* polls until all is out */
-
-const char *tracer_start(uint64_t ms)
-{
-	if (ms == 7)
-		return "not today";
-	tracer_ms = ms;
-	tracer_active = true;
-	tracer_left = 3;
-	return NULL;
-}
-
-void tracer_stop(void)
-{
-}
-
-bool tracer_poll_slow(void)
-{
-	tracer_active = --tracer_left;
-	return tracer_active;
-}
-
-struct tracer_view tracer_look(void)
-{
-	return (struct tracer_view){.on = tracer_active,
-	                            .ms = tracer_ms,
-	                            .ticks = 11,
-	                            .records = 22,
-	                            .bytes = 33,
-	                            .lost = 44,
-	                            .waiting = 55,
-	                            .port = "port of the tests"};
-}
-
 void sched_set_scan(bool on)
 {
 	scan_is_on = on;
@@ -554,8 +518,21 @@ struct scan_counts scan_counts(const struct scan_policy *p)
 	return (struct scan_counts){.passes = 2, .scanned = 30, .merged = 4};
 }
 
+static _Atomic uint64_t fake_width = 3;
+static const struct scan_knob fake_common[] = {
+    {"width", 3, 1, 9, &fake_width, "how wide"},
+    {NULL,    0, 0, 0, NULL,        NULL      },
+};
+
+const struct scan_knob *scan_common_knobs(void)
+{
+	return fake_common;
+}
+
 const struct scan_knob *scan_find_knob(const struct scan_policy *p, const char *name)
 {
+	if (!strcmp(name, "width"))
+		return fake_common;
 	return p->knobs && !strcmp(name, "speed") ? p->knobs : NULL;
 }
 

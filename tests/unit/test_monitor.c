@@ -451,6 +451,29 @@ static void scan_policies_and_knobs(void **state)
 	assert_heard(
 	    "  speed                             400  how fast (1 to 400; 100 if not set)\n");
 	fake_policy = &fake_calm;
+	type("scan set width 5\r");
+	assert_heard("status=0");
+	type("scan\r");
+	assert_heard("  width                               5  how wide (1 to 9; 3 if not set)\n");
+	assert_not_heard("@quire leaves");
+}
+
+static void scan_leaves(void **state)
+{
+	struct space_stats before = fake_space;
+
+	(void)state;
+	fake_space = (struct space_stats){.large_leaves = 4,
+	                                  .splits = 9,
+	                                  .splits_sharing = 3,
+	                                  .split_gain = 40,
+	                                  .splits_written = 2,
+	                                  .coalesces = 5,
+	                                  .coalesce_copies = 1};
+	type("scan\r");
+	assert_heard("@quire leaves domain=web large=4 splits=9 sharing=3 gain=40 written=2 "
+	             "coalesces=5 copies=1\n");
+	fake_space = before;
 }
 
 static void scan_share(void **state)
@@ -565,6 +588,7 @@ int main(void)
 	    cmocka_unit_test_setup(settling_takes_turns, fresh),
 	    cmocka_unit_test_setup(scan_policies_and_knobs, fresh),
 	    cmocka_unit_test_setup(scan_share, fresh),
+	    cmocka_unit_test_setup(scan_leaves, fresh),
 	    cmocka_unit_test_setup(top_until_a_key, fresh),
 	    cmocka_unit_test_setup(a_trace, fresh),
 	    cmocka_unit_test_setup(completion, fresh),
