@@ -89,7 +89,7 @@ static bool sample_clear(struct space *s, gfn_t gfn, uint64_t *entry)
 		return false;
 	if (sample_sees_writes_only())
 		return p2m_harvest(s, gfn, 1);
-	while (e & flag && !p2m_entry_cas(entry, &e, e & ~flag))
+	while (!p2m_entry_cas(entry, &e, e & ~flag))
 		;
 	return true;
 }

@@ -160,9 +160,8 @@ static bool trace_map_make(struct space *s)
 {
 	struct trace_map *map = &trace.map[s->domid];
 	uint64_t most = max_u64(s->max_pages, s->memory_pages), bytes;
-	struct trace_map made = {.low = min_u64(align_up(most, 64), LOW_SPAN)};
+	struct trace_map made = {.low = min_u64(most, LOW_SPAN), .bits = align_up(most, 64)};
 
-	made.bits = align_up(most > made.low ? most : made.low, 64);
 	bytes = made.bits / 8;
 	while (made.order < TRACE_MAP_ORDER && PAGE_SIZE << made.order < bytes)
 		made.order++;

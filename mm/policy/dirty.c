@@ -157,7 +157,6 @@ static void dirty_start(void)
 	queue_empty(&fresh);
 	lock_drop(&fresh_lock, LOCK_POLICY);
 	queue_empty(&resting);
-	atomic_store_explicit(&stirred, false, memory_order_relaxed);
 	__builtin_memset(&dirty, 0, sizeof(dirty));
 }
 

@@ -3,6 +3,7 @@
  * The trace (mm/trace.c): after each pass it has told what every page holds, whatever was done
  * to the page and by whom, and nobody else has been misled by its reading of dirty flags.
  */
+#include "mm/hash.h"
 #include "mm/merge.h"
 #include "mm/scan.h"
 #include "mm/trace.h"
@@ -375,6 +376,121 @@ static void test_key_is_of_this_trace(void **state)
 	assert_int_not_equal(trace_look().id, id);
 }
 
+/* ---- the value ---- */
+
+static uint64_t rotl(uint64_t x, unsigned by)
+{
+	return x << by | x >> (64 - by);
+}
+
+static void sip_rounds(uint64_t *a, uint64_t *b, uint64_t *c, uint64_t *d, unsigned n)
+{
+	while (n--) {
+		*a += *b, *b = rotl(*b, 13) ^ *a, *a = rotl(*a, 32);
+		*c += *d, *d = rotl(*d, 16) ^ *c;
+		*a += *d, *d = rotl(*d, 21) ^ *a;
+		*c += *b, *b = rotl(*b, 17) ^ *c, *c = rotl(*c, 32);
+	}
+}
+
+/* SipHash-2-4, byte by byte, from its paper. */
+static uint64_t siphash(uint64_t k0, uint64_t k1, const uint8_t *bytes, uint64_t n)
+{
+	uint64_t a = k0 ^ UINT64_C(0x736f6d6570736575), b = k1 ^ UINT64_C(0x646f72616e646f6d);
+	uint64_t c = k0 ^ UINT64_C(0x6c7967656e657261), d = k1 ^ UINT64_C(0x7465646279746573);
+
+	for (uint64_t i = 0; i <= n; i += 8) {
+		uint64_t m = i + 8 > n ? n << 56 : 0;
+
+		for (uint64_t j = i; j < i + 8 && j < n; j++)
+			m |= (uint64_t)bytes[j] << (j - i) * 8;
+		d ^= m;
+		sip_rounds(&a, &b, &c, &d, 2);
+		a ^= m;
+	}
+	c ^= 0xff;
+	sip_rounds(&a, &b, &c, &d, 4);
+	return a ^ b ^ c ^ d;
+}
+
+/* A page's value is SipHash-2-4 of its hash, under a key that is drawn behind the trace's number. */
+static void test_value_is_siphash(void **state)
+{
+	struct hash_sum sum;
+	uint8_t bytes[15];
+	uint64_t id, k0, k1;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)i;
+	/* The example of the paper's appendix A. */
+	assert_int_equal(siphash(UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908), bytes,
+	                         sizeof(bytes)),
+	                 UINT64_C(0xa129ca6149be45e5));
+	make(1);
+	assert_int_equal(guest_write(0, &guest[1], PAGE(9), 5), VERDICT_RESUME);
+	host_seed(7);
+	id = env_random();
+	k0 = env_random();
+	k1 = env_random();
+	host_seed(7);
+	assert_int_equal(trace_start(&sink), MM_OK);
+	assert_int_equal(trace_look().id, id);
+	pass();
+	sum = hash_page(env_frame(p2m_lookup(&guest[1], GFN(9)).mfn));
+	assert_int_equal(told[1][9].value,
+	                 siphash(k0, k1, (const uint8_t *)sum.word, sizeof(sum.word)));
+}
+
+/* ---- maps ---- */
+
+static void count_put(struct trace_record r)
+{
+	events[r.type]++;
+	last = r;
+}
+
+/* A map of more than one frame holds as many bits as the domain may have pages. */
+static void test_large_map(void **state)
+{
+	static const struct trace_sink counts = {count_put, sink_room};
+	uint64_t free, pages = 3 * PAGE_SIZE * 8 - 7;
+
+	(void)state;
+	make_space(&guest[1], 1, pages);
+	assert_int_equal(guest_write(0, &guest[1], PAGE(pages - 1), 5), VERDICT_RESUME);
+	free = host_free_frames();
+	assert_int_equal(trace_start(&counts), MM_OK);
+	assert_int_equal(host_free_frames(), free - 4); /* a power of 2 */
+	while (!trace_step(1000000))
+		;
+	assert_int_equal(events[TRACE_WRITE], 1);
+	assert_int_equal(last.gfn, pages - 1);
+	assert_int_equal(guest_write(0, &guest[1], PAGE(pages - 2), 5), VERDICT_RESUME);
+	while (!trace_step(1000000))
+		;
+	assert_int_equal(events[TRACE_WRITE], 2);
+	assert_int_equal(trace_look().untold, 0);
+	trace_stop();
+	assert_int_equal(host_free_frames(), free - 1); /* page pages - 2 */
+}
+
+/* The end of a domain that is traced is told, and its map goes. */
+static void test_end_is_told(void **state)
+{
+	uint64_t free = host_free_frames();
+
+	(void)state;
+	make(1);
+	assert_int_equal(trace_start(&sink), MM_OK);
+	destroy_space(&guest[1]);
+	assert_int_equal(events[TRACE_DESTROY], 1);
+	assert_int_equal(last.domid, 1);
+	assert_int_equal(host_free_frames(), free);
+	make(1);
+	assert_int_equal(events[TRACE_CREATE], 2);
+}
+
 /* Off: nobody is told, and no frame is held. */
 static void test_off_costs_nothing(void **state)
 {
@@ -425,6 +541,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_write_seen_by_a_merge, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_waits_for_room, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_key_is_of_this_trace, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_value_is_siphash, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_large_map, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_end_is_told, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_off_costs_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
 	};
