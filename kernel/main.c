@@ -141,12 +141,13 @@ void kernel_main(const struct boot_info *bi)
 {
 	log_level_from_cmdline();
 	scan_from_cmdline();
-	refused = virt_start();       /* which back end, and so which page-table format */
-	sched_init();                 /* before there is a vCPU to run */
-	guests_from_cmdline();        /* on which CPUs */
-	overcommit_init();            /* how large the reserve may become */
-	squeeze_init();               /* and whether cold pages are compressed */
-	reclaim_init();               /* what is asked of guests when memory is short */
+	refused = virt_start(); /* which back end, and so which page-table format */
+	sched_init();           /* before there is a vCPU to run */
+	guests_from_cmdline();  /* on which CPUs */
+	overcommit_init();      /* how large the reserve may become */
+	squeeze_init();         /* and whether cold pages are compressed */
+	reclaim_init();         /* what is asked of guests when memory is short */
+	reclaim_set_compressor(squeeze_ask);
 	machine_release_cpus();       /* each comes to kernel_main_ap */
 	startup_domains(bi, refused); /* what the config asks for; the ready line */
 	sched_run();                  /* guests, and the monitor between them */

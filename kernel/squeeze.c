@@ -8,6 +8,9 @@
  * other, whoever holds more than its min, as many as there are vCPUs in line and some; the
  * frames go to the line by the usual rule (waiters.c). Nobody waits: nothing is done.
  *
+ * Before anybody waits, reclaim asks for it where memory is short and a guest is far above its target
+ * (reclaim.c, in the states hard and low): a slice of that domain each round.
+ *
  * A round. The hand of a domain's clock (mm/compress.c) goes round once in ROUND_NS at most: so
  * "not used for a round" means for that long at least.
  *
@@ -100,6 +103,13 @@ static uint64_t squeeze_domain(struct domain *d, uint64_t frames, uint64_t *look
 		squeeze.round_ns[d->id] = now + ROUND_NS;
 	*looks -= min_u64(*looks, r.looked);
 	return r.freed;
+}
+
+uint64_t squeeze_ask(struct domain *d, uint64_t pages)
+{
+	uint64_t looks = LOOKS;
+
+	return squeeze.off ? 0 : squeeze_domain(d, pages, &looks, machine_ns());
 }
 
 /* Each domain once, from the one after the last; until there is enough. */

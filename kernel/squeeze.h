@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* When cold pages are compressed (mm/compress.c): while vCPUs wait for memory, or on request. CPU 0. */
+/* When cold pages are compressed (mm/compress.c): while vCPUs wait for memory, when
+ * reclaim says so, or on request. CPU 0. */
 #ifndef KERNEL_SQUEEZE_H
 #define KERNEL_SQUEEZE_H
 
@@ -10,6 +11,12 @@ void squeeze_init(void);
 
 /* A look, every few milliseconds; a bounded slice of work if there is any. */
 void squeeze_poll(void);
+
+/*
+ * Reclaim (reclaim.h) wants so many pages of this domain compressed: a bounded slice of it.
+ * Returns how many frames are free now that were not.
+ */
+uint64_t squeeze_ask(struct domain *d, uint64_t pages);
 
 /*
  * How long to leave it be, when that was `pause` before and of late `went` pages were compressed

@@ -9,6 +9,7 @@ from quire_tools.hostile_guests import Ends, beside_fuzzers
 from quire_tools.linux_guests import life, shares_as_the_oracle, shell_answers
 from quire_tools.machine import BUILD, TOP
 from quire_tools.overcommit import PASSER, Passers, desktops, refused_often, refused_until, resumes_after, squeezed
+from quire_tools.reclaim import taxed
 from quire_tools.scan_share import within_its_share
 from quire_tools.trace_check import trace_holds
 
@@ -171,6 +172,10 @@ CASES = LINUX + FUZZ + REFUSALS + [
          outcomes=lambda machine: {"fill-2": "alive"},  # for one of the two it is enough; which, chance decides
          check=resumes_after("mem-set balloon 4", (), last=("sleep 4000", "destroy fill-2", "sleep 4000", "shutdown fill-1", "shutdown balloon"),
                              first=("sleep 3000", "unpause fill-1", "unpause fill-2"))),
+
+    # Two equal guests, one idle, with and without the tax on idle memory.
+    Case("idle memory moves to who uses it", "tax.cfg", machines=QEMU, memory=32, script=[], timeout=400, check=taxed,
+         options=COUNTED | {"append": "scan.on=0 reclaim.tau=0 reclaim.round=500 reclaim.period=1000"}),
 
     *with_cpus("the allocator refuses, and nobody minds", "refuse.cfg", options=COUNTED, check=refused_often,
                script=["sleep 500", "refuse every 3", "sleep 1500", "audit", "refuse all 1000", "sleep 1500", "audit",

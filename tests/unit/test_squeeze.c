@@ -118,6 +118,21 @@ static void without_a_line_nothing_is_done(void **state)
 	assert_int_equal(compressed(), 0);
 }
 
+/* Reclaim asks before anybody waits: of that domain, and no more than it asks for and a few. */
+static void on_request(void **state)
+{
+	uint64_t freed;
+
+	(void)state;
+	freed = squeeze_ask(full, 20);
+	assert_in_range(freed, 20, 60);
+	assert_int_equal(fund_look().free, freed);
+	assert_int_equal(d->space.stats.compressed, 0);
+	cmdline_set("compress=off");
+	squeeze_init();
+	assert_int_equal(squeeze_ask(full, 20), 0);
+}
+
 static void it_can_be_off(void **state)
 {
 	(void)state;
@@ -191,6 +206,7 @@ int main(void)
 	    T(who_waits_is_served),
 	    T(it_goes_on),
 	    T(without_a_line_nothing_is_done),
+	    T(on_request),
 	    T(it_can_be_off),
 	    T(a_round_takes_its_time),
 	    cmocka_unit_test(pauses),
