@@ -34,6 +34,24 @@ static void zeroes(void **state)
 	assert_int_equal(mm_stats().pages_fingerprinted, read + LARGE_PAGES);
 }
 
+/* What is pinned cannot be merged, so it is no reason to split. */
+static void pinned_pages_do_not_count(void **state)
+{
+	void *page;
+
+	(void)state;
+	make(1, 1, true);
+	for (unsigned i = 0; i < GAIN; i++)
+		zero(1, 10 * i);
+	assert_int_equal(mm_pin(&guest[1], GFN(0), &page), MM_OK);
+	passes(4);
+	assert_int_equal(leaves(1), 1);
+	mm_unpin(&guest[1], GFN(0));
+	zero(1, 0);
+	passes(6);
+	assert_int_equal(saved(), GAIN);
+}
+
 /* The likes are under small leaves, of another guest: whoever comes last tips the scale. */
 static void likes_under_small_leaves(void **state)
 {
@@ -352,6 +370,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    ALL_SOURCES(zeroes),
+	    ALL_SOURCES(pinned_pages_do_not_count),
 	    ALL_SOURCES(likes_under_small_leaves),
 	    ALL_SOURCES(likes_that_are_shared),
 	    ALL_SOURCES(likes_under_large_leaves),
