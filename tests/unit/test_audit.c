@@ -162,6 +162,7 @@ static void leaves_of_wrong_frames(void **state)
 	SEED(*entry(&b, 7), leaf_of(private, rwx, 0), "invariant 4");
 	SEED(frame_at(private)->owner, 2, "invariant 4");
 	SEED(frame_at(private)->slot, 7, "invariant 4");
+	SEED(frame_at(private)->bits, FRAME_PRIVATE | FRAME_LARGE, "invariant 4");
 	SEED(frame_at(shared)->owner, 9, "invariant 4");
 	/* another domain's page that is not pinned there, so not granted */
 	SEED(*entry(&b, 7), leaf_of(private, PTE_R, PTE_SW_FOREIGN), "invariant 4");
