@@ -28,12 +28,14 @@ def adds_up(machine):
 
 
 def until_stalled(session):
-    """Troubles, if nothing stalls in STALL_S seconds of the machine's own clock."""
+    """Troubles, if nothing stalls in STALL_S seconds of the machine's own clock; and what `frames` says then. A stall may end by
+    itself for a moment, when the reserve shrinks and somebody is served."""
     for _ in range(STALL_S):
-        if session.heard.tag("stalled"):
-            return []
+        machine, domains = frames(session)
+        if machine["state"] == "STALLED" and session.heard.tag("stalled"):
+            return [], machine, domains
         session.command("sleep 1000")
-    return ["it never stalled"]
+    return ["it never stalled"], machine, domains
 
 
 def audited(session, trouble):
@@ -47,14 +49,11 @@ def resumes_after(command, left, first=(), last=()):
     def check(session, notes):
         for line in first:
             session.command(line)
-        trouble = until_stalled(session)
-        machine, domains = frames(session)
+        trouble, machine, domains = until_stalled(session)
         trouble += adds_up(machine)
         audited(session, trouble)
         notes.append(f"stalled with {machine['waiting']} waiting, {machine['frames_free']} frames free, "
                      f"{machine['frames_guaranteed']} of them guaranteed, {machine['frames_reserve']} reserve")
-        if machine["state"] != "STALLED":
-            trouble.append(f"the state is {machine['state']}")
         if not any(command in line for line in session.heard.lines):
             trouble.append(f"nobody said that `{command}` would help")
         if not any(row["waiting"] for row in domains.values()):
