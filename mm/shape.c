@@ -33,7 +33,8 @@
  * Scattered writes. A large leaf that is written somewhere before every pass is never quiet,
  * and all its pages hide behind the one that is written. After `large.patience` passes in a row it
  * is split, although nothing is known of it: the next pass finds out which pages are quiet,
- * and reads each of them once. Writes that move from leaf to leaf split nothing.
+ * and reads each of them once. So with a patience of 3 a page is read in the fourth pass after its
+ * last write at the latest, whatever is written around it. Writes that move from leaf to leaf split nothing.
  *
  * And back. Under small leaves, if for `large.rest` passes in a row nothing was written or
  * newly read, and all 512 are the guest's own, the region is made large again (mm_coalesce):
@@ -66,7 +67,7 @@ static _Atomic uint64_t gain_pages, patience_passes, rest_passes;
 const struct scan_knob shape_knobs[] = {
     {"large.gain",     8,  1, LARGE_PAGES, &gain_pages,
      "pages that the split of a 2 MiB leaf must save"                            },
-    {"large.patience", 4,  0, 10000,       &patience_passes,
+    {"large.patience", 3,  0, 10000,       &patience_passes,
      "passes that find a 2 MiB leaf written until it is split; 0: never"         },
     {"large.rest",     16, 0, 10000,       &rest_passes,
      "passes that find 2 MiB still and private until they are one leaf; 0: never"},

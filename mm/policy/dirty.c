@@ -17,6 +17,9 @@
  * So with the pass that cleared its dirty bit a page is shared two intervals after its last
  * write, or three, and never later than four. Whoever is read has age 0 again.
  *
+ * A page under a large leaf does not age: the one dirty bit there says nothing of it. It is read in the first
+ * quiet pass of the leaf, or in the first one behind the split of a leaf that has none (mm/shape.c).
+ *
  * Out of turn. A page that its guest just got for itself (a break of a shared page, the first write
  * to a page as after a balloon call), or that the hypervisor has filled or let go of, will often
  * be equal to another soon, and a round may take long. Such pages are looked at twice:
@@ -249,6 +252,8 @@ static void dirty_written(struct frame *f)
 {
 	uint64_t age = min_u64(frame_age(f), scan_knob(&patience)) + 1;
 
+	if (frame_flag(f, FRAME_LARGE))
+		return;
 	if (dirty.picking)
 		age = max_u64(age, 2); /* the round may meet it at once, and must not read it */
 	if (!frame_flag(f, FRAME_GUEST_TABLE)) /* there the age is somebody else's */

@@ -13,7 +13,7 @@
 #define FRAMES   8192u
 #define ALL      1000000u
 #define GAIN     8u /* the knobs' standards */
-#define PATIENCE 4u
+#define PATIENCE 3u
 #define REST     16u
 
 static struct space guest[4]; /* by domain id */

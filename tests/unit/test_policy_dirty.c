@@ -141,6 +141,42 @@ static void never_later_than_four(void **state)
 	audit_passes();
 }
 
+/*
+ * Nor under a large leaf, in which other pages are written in any passes whatever: it is quiet once, or it is
+ * split, and both are soon enough.
+ */
+static void never_later_than_four_under_a_large_leaf(void **state)
+{
+	uint64_t random = 1;
+
+	(void)state;
+	for (unsigned round = 0; round < 100; round++) {
+		unsigned quiet = 0, last = round % 4; /* passes before its last write */
+
+		two_guests(LARGE_PAGES);
+		set("large.gain", 1);
+		assert_int_equal(mm_populate_large(&guest[1], GFN(0)), MM_OK);
+		for (uint64_t i = 0; i < LARGE_PAGES; i++)
+			page_is(1, i, 1000 + i);
+		page_is(2, 3, 1);
+		passes(3);
+		assert_int_equal(space_stats(&guest[1]).large_leaves, 1);
+		for (unsigned i = 0; !merged(3); i++) {
+			random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+			if (i <= last)
+				page_is(1, 3, i < last ? 2 + i : 1);
+			/* always, often, now and then, seldom, never */
+			if ((random >> 61) % 4 >= round % 5)
+				page_is(1, 100 + i, random);
+			pass();
+			quiet += i >= last;
+			assert_in_range(quiet, 0, 4);
+		}
+		destroy_space(&guest[1]);
+		destroy_space(&guest[2]);
+	}
+}
+
 /* The ages of pages that hold page tables are not the policy's. */
 static void guest_tables_keep_their_age(void **state)
 {
@@ -485,6 +521,7 @@ int main(void)
 	    BOTH(one_quiet_interval),
 	    BOTH(the_volatile_wait),
 	    BOTH(never_later_than_four),
+	    BOTH(never_later_than_four_under_a_large_leaf),
 	    BOTH(settling_waits_for_nobody),
 	    BOTH(guest_tables_keep_their_age),
 	    WITH_CLOCK(the_unshared_soon),
