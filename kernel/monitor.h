@@ -95,9 +95,11 @@ bool monitor_reclaim(struct run *r);
 
 /* monitor_memory.c */
 bool monitor_sharing(struct run *r);
-bool monitor_audit(struct run *r);
 bool monitor_map(struct run *r);
 bool monitor_settle(struct run *r);
+
+/* monitor_audit.c */
+bool monitor_audit(struct run *r);
 
 /* monitor_scan.c */
 bool monitor_scan(struct run *r);

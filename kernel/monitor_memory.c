@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The monitor's verbs for memory: sharing, its audit, and the map for the oracle. */
+/* The monitor's verbs for memory: sharing, and the map for the oracle. */
 #include "kernel/log.h"
 #include "kernel/monitor.h"
 #include "kernel/string.h"
@@ -188,35 +188,6 @@ bool monitor_sharing(struct run *r)
 			sharing_line(d);
 	}
 	return false;
-}
-
-/* ---- audit ---- */
-
-static void take_audit(void *arg)
-{
-	*(struct audit_report *)arg = mm_audit();
-}
-
-bool monitor_audit(struct run *r)
-{
-	struct audit_report report;
-	struct json j;
-
-	sched_stopped(take_audit, &report);
-	if (r->json) {
-		json_begin(&j);
-		json_number(&j, "checks", report.checks);
-		json_number(&j, "failures", report.failures);
-		json_string(&j, "first", report.first);
-		monitor_json(&j);
-	} else {
-		log_print("audit: %lu checks, %lu failures\n", report.checks, report.failures);
-		if (report.failures)
-			log_print("audit: the first: %s\n", report.first);
-	}
-	log_tag("audit checks=%lu failures=%lu", report.checks, report.failures);
-	r->status = report.failures != 0;
-	return true;
 }
 
 /* ---- map ---- */

@@ -23,6 +23,8 @@ struct audit {
 	struct audit_report r;
 	uint64_t kinds[FRAME_KINDS];
 	uint64_t shared_mappings; /* over all spaces */
+	uint64_t constant;        /* mappings merged with a constant frame, over all spaces */
+	uint64_t constant_counts; /* by their counters */
 	uint64_t debt;            /* with shared frames of count one as held alone */
 	uint64_t owed;            /* without, as the running debt has it; and the credits */
 	uint64_t private_pages;   /* over all spaces */
@@ -383,6 +385,7 @@ static void audit_space(struct audit *a, struct space *s)
 	a->debt += mfn_valid(s->root) ? 0 : s->min_pages;
 	a->table_frames += s->stats.table_frames; /* its pool may outlive its root */
 	a->stores += s->stats.store_frames;
+	a->constant_counts += s->stats.zero_mappings + s->stats.ones_mappings;
 	a->owed += s->credits + (mfn_valid(s->root) ? 0 : s->min_pages);
 	if (!mfn_valid(s->root))
 		return;
@@ -396,6 +399,7 @@ static void audit_space(struct audit *a, struct space *s)
 	audit_counter(a, "invariant 7: domain # counts # table frames, a walk finds #",
 	              s->stats.table_frames, a->tables + s->table_pool_pages);
 	a->shared_mappings += a->seen.shared_mappings;
+	a->constant += a->seen.zero_mappings + a->seen.ones_mappings;
 	held = a->seen.private_pages + a->alone;
 	a->debt += s->min_pages > held ? s->min_pages - held : 0;
 	held = a->seen.private_pages;
@@ -552,6 +556,8 @@ static void audit_index_entry(mfn_t mfn, void *arg)
 static void audit_sharing(struct audit *a)
 {
 	uint64_t frames = a->kinds[FRAME_SHARED];
+	uint64_t running = counter_read(&mm.count.shared_mappings) -
+	                   counter_read(&mm.kinds[FRAME_SHARED]) + a->constant_counts;
 
 	index_each(audit_index_entry, a);
 	CHECK(a, a->entries_shared == frames,
@@ -563,6 +569,9 @@ static void audit_sharing(struct audit *a)
 	CHECK(a, a->shared_mappings >= frames,
 	      "invariant 10: # mappings of # shared frames save less than nothing",
 	      a->shared_mappings, frames);
+	a->r.saved = a->shared_mappings + a->constant - frames;
+	CHECK(a, running == a->r.saved,
+	      "invariant 10: # pages are counted as saved, a walk finds #", running, a->r.saved);
 }
 
 struct audit_report mm_audit(void)

@@ -135,6 +135,7 @@ struct mm_account mm_account(struct space *s);
 struct audit_report {
 	uint64_t checks; /* single comparisons made */
 	uint64_t failures;
+	uint64_t saved;  /* pages, by the walk: invariant 10 */
 	char first[160]; /* the first failure, as a sentence; "" if none */
 };
 

@@ -23,6 +23,7 @@
 #include "kernel/overcommit.h"
 #include "kernel/reclaim.h"
 #include "kernel/waiters.h"
+#include "mm/fund.h"
 #include "mm/guest_table.h"
 #include "mm/scan.h"
 #include "tests/unit/monitor_trace_world.h"
@@ -260,6 +261,7 @@ bool bundle_find(const char *name, const void **data, uint64_t *bytes)
 /* ---- memory ---- */
 
 static struct audit_report audit;
+static uint64_t audit_saves; /* more at each audit */
 static unsigned stopped, settle_left;
 static bool scan_is_on = true;
 /* Guest frames 0x10 .. 0x17 and 0x100: a private stretch, a gap, two of one constant, a pinned one.
@@ -321,6 +323,11 @@ struct compress_result compress_some(struct space *s, uint64_t frames, uint64_t 
 	to_compress -= r.freed;
 	r.round = !to_compress;
 	return frames ? r : (struct compress_result){0};
+}
+
+uint64_t fund_above_min(struct space *s)
+{
+	return s->held - min_u64(s->held, s->min_pages);
 }
 
 /* ---- more memory promised than there is ---- */
@@ -431,6 +438,7 @@ bool guest_table_next(uint64_t *n, struct guest_table_event *e)
 struct audit_report mm_audit(void)
 {
 	assert_int_equal(stopped, 1);
+	audit.saved += audit_saves;
 	return audit;
 }
 

@@ -320,21 +320,6 @@ static void the_table_log(void **state)
 	assert_heard("table-log: the first event must be a number, not `x`");
 }
 
-static void the_audit(void **state)
-{
-	(void)state;
-	type("audit\r");
-	assert_heard("audit: 10 checks, 0 failures\n@quire audit checks=10 failures=0\n"
-	             "@quire done status=0 command=audit\n");
-	audit.failures = 2;
-	strcpy(audit.first, "a sentence");
-	type("audit\r");
-	assert_heard("audit: the first: a sentence\n");
-	assert_heard("@quire done status=1 command=audit\n");
-	type("audit --json\r");
-	assert_heard("{\"schema\":1,\"checks\":10,\"failures\":2,\"first\":\"a sentence\"}\n");
-}
-
 static void tables_as_json(void **state)
 {
 	(void)state;
@@ -582,7 +567,6 @@ int main(void)
 	    cmocka_unit_test_setup(dump_core_of_all, fresh),
 	    cmocka_unit_test_setup(dump_core_of_one, fresh),
 	    cmocka_unit_test_setup(dump_core_refuses, fresh),
-	    cmocka_unit_test_setup(the_audit, fresh),
 	    cmocka_unit_test_setup(tables_as_json, fresh),
 	    cmocka_unit_test_setup(why_it_left_guest_mode, fresh),
 	    cmocka_unit_test_setup(settling_takes_turns, fresh),
