@@ -2,6 +2,7 @@
 /* The monitor's verb `compress`: for tests, and to see what a guest's cold pages would come to. */
 #include "kernel/log.h"
 #include "kernel/monitor.h"
+#include "mm/fund.h"
 
 #define PAGES_PER_MIB 256u
 #define LOOKS         2048u /* leaves between two looks at the clock */
@@ -9,6 +10,22 @@
 
 /* What a run remembers: r->at */
 enum { AT_DOMAIN, AT_FREED, AT_ROUNDS, AT_WANTED };
+
+/* Why there is no more, if that is worth a sentence. */
+static void compress_why(struct domain *d, uint64_t freed)
+{
+	char min[24];
+
+	if (!fund_above_min(&d->space))
+		log_print("%s holds no more for itself than its guaranteed `min` of %s MiB, and "
+		          "of that nothing may be packed\n",
+		          d->name, monitor_mib(min, d->space.min_pages));
+	else if (!freed)
+		log_print(
+		    "%s has nothing that could be packed now: its pages are shared, in use, or do "
+		    "not get smaller\n",
+		    d->name);
+}
 
 static void compress_tell(struct domain *d, uint64_t freed)
 {
@@ -20,6 +37,7 @@ static void compress_tell(struct domain *d, uint64_t freed)
 	        st.expansions, st.incompressible);
 	log_print("%s: %lu frames freed; %lu of its pages are compressed now, into %lu frames\n",
 	          d->name, freed, st.compressed, st.store_frames);
+	compress_why(d, freed);
 }
 
 static bool compress_begin(struct run *r)

@@ -49,12 +49,24 @@ static void compression_on_request(void **state)
 {
 	(void)state;
 	to_compress = 1000;
+	domains[1].space.held = 513;
+	domains[1].space.min_pages = 512;
 	type("compress web 1\r");
 	assert_heard("@quire compressed domain=1 freed=260 pages=0 ");
 	assert_heard("web: 260 frames freed;");
+	assert_not_heard("guaranteed");
 	to_compress = 25;
 	type("compress web\r");
 	assert_heard("@quire compressed domain=1 freed=25 ");
+	assert_not_heard("nothing");
+	type("compress web\r");
+	assert_heard("web has nothing that could be packed now: its pages are shared, in use, or "
+	             "do not get smaller\n");
+	domains[1].space.held = 512;
+	type("compress web\r");
+	assert_heard("web holds no more for itself than its guaranteed `min` of 2.0 MiB, and of "
+	             "that nothing may be packed\n");
+	assert_not_heard("get smaller");
 	type("compress nobody\r");
 	assert_heard("compress: there is no domain `nobody`");
 	type("compress web much\r");
