@@ -23,6 +23,8 @@
 #define PAGES_PER_MIB (1048576u / PAGE_SIZE)
 #define REAP_PAGES    256u
 #define MIN_PERCENT   25u
+#define LOAN_PAGES    64u /* what a guest may need to give memory back: mm/fund.h */
+#define LOAN_PART     32u /* and not more than one page in so many that are not guaranteed */
 /* What is allocated at its making, about, beside its own structure: for a sentence in time. */
 #define FRAMES_A_VCPU   8u
 #define FRAMES_A_DOMAIN 16u
@@ -150,10 +152,13 @@ static struct space_config domain_space_config(const struct domain_config *c)
 	uint64_t least = c->min_mib == UINT32_MAX ? memory * MIN_PERCENT / 100
 	                                          : (uint64_t)c->min_mib * PAGES_PER_MIB;
 
+	most = max_u64(memory, most);
+	least = min_u64(least, memory);
 	return (struct space_config){
 	    .memory_pages = memory,
-	    .max_pages = max_u64(memory, most),
-	    .min_pages = min_u64(least, memory),
+	    .max_pages = most,
+	    .min_pages = least,
+	    .loan_pages = min_u64((most - least) / LOAN_PART, LOAN_PAGES),
 	};
 }
 

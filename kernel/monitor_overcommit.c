@@ -71,6 +71,7 @@ static void machine_json(const struct waiters_view *w)
 	json_number(&j, "frames_compressed", m->frames_store);
 	json_number(&j, "frames_free", m->frames_free);
 	json_number(&j, "frames_guaranteed", m->frames_debt);
+	json_number(&j, "frames_loans", m->frames_loans);
 	json_number(&j, "frames_reserve", m->frames_reserve);
 	json_number(&j, "reserve_level", m->reserve_level);
 	json_number(&j, "promised_pages", instant.promised);
@@ -97,7 +98,8 @@ static void frames_line(const char *name, uint64_t frames, const char *gloss)
 static void machine_lines(const struct waiters_view *w)
 {
 	const struct mm_stats *m = &instant.mm;
-	uint64_t had = m->frames_free - min_u64(m->frames_free, m->frames_debt + m->frames_reserve);
+	uint64_t kept = m->frames_debt + m->frames_loans + m->frames_reserve;
+	uint64_t had = m->frames_free - min_u64(m->frames_free, kept);
 
 	frames_line("machine", m->frames_total, "is the sum of:");
 	frames_line("  own", m->frames_private, "held by one domain each");
@@ -111,6 +113,7 @@ static void machine_lines(const struct waiters_view *w)
 	            "the image, the frame table, firmware, holes");
 	frames_line("  free", m->frames_free, "and of these:");
 	frames_line("    guaranteed", m->frames_debt, "parts of a `min` that are not held now");
+	frames_line("    for loans", m->frames_loans, "to guests that give memory back");
 	frames_line("    reserve", m->frames_reserve, "for copies of shared pages only");
 	frames_line("    to be had", had, "");
 	if (m->pages_compressed)

@@ -26,10 +26,7 @@
 
 #define STALL_NS      UINT64_C(2000000000) /* more than the patience of waiters.c */
 #define RESERVE_LOOK  UINT64_C(100000000)  /* the reserve is sized so often */
-#define LOANS_DIVISOR 512u                 /* of the machine is kept for guests that give back */
-#define LOANS_LEAST   64u
-#define LOANS_MOST    4096u
-#define LINES_AT_ONCE 8u /* of a report nobody asked for */
+#define LINES_AT_ONCE 8u                   /* of a report nobody asked for */
 
 static struct {
 	enum overcommit_state state;
@@ -66,8 +63,6 @@ void overcommit_init(void)
 	uint64_t level = fund_look().reserve_level;
 	bool fixed = cmdline_share("reserve", 100, UINT64_MAX) != UINT64_MAX;
 
-	fund_set_loans(
-	    min_u64(max_u64(mm_stats().frames_total / LOANS_DIVISOR, LOANS_LEAST), LOANS_MOST));
 	now_is.state = OVERCOMMIT_FLOWS;
 	now_is.ran_ns = now_is.reserve_ns = 0;
 	now_is.reserve = (struct reserve_policy){.least = fixed ? level : level / 2,
@@ -219,8 +214,8 @@ static void add_promises(struct domain *d, void *arg)
 
 bool overcommit_fits(const struct space_config *c, uint64_t other_frames, char *why, size_t bytes)
 {
-	uint64_t beside = space_tables_needed(c) + other_frames, need = c->min_pages + beside, all,
-	         kept;
+	uint64_t beside = space_tables_needed(c) + c->loan_pages + other_frames,
+	         need = c->min_pages + beside, all, kept;
 	struct promises p = {0};
 	struct fund_view f;
 	struct mm_stats st;
@@ -252,6 +247,6 @@ bool overcommit_fits(const struct space_config *c, uint64_t other_frames, char *
 		            "domains hold %lu.%lu above their `min`, which `mem-set` or `destroy` "
 		            "gives back",
 		            MIB_ARGS(c->min_pages), MIB_ARGS(beside), MIB_ARGS(f.free),
-		            MIB_ARGS(f.debt), MIB_ARGS(f.reserve), MIB_ARGS(p.above));
+		            MIB_ARGS(f.debt), MIB_ARGS(kept), MIB_ARGS(p.above));
 	return false;
 }

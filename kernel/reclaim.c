@@ -9,7 +9,10 @@
  * and the next round reads back what became of it. What a domain *costs* is frames of its own
  * (space.held), or its min if that is more: a page that is shared, or was never touched, is worth
  * nothing to others. What a guest is *asked for* is memory: it is to have as many pages less as it
- * should cost less. If it gives pages that cost nothing, the next round asks for more.
+ * should cost less. If it gives pages that cost nothing, the next round asks for more. When memory
+ * is short (hard, low) there is no time for that: a guest gives what it never touched first, and
+ * may stand in line itself before it comes to pages that are worth something. Then it is to have
+ * what it has touched, less what it should cost less. It could not touch the others now anyway.
  *
  * Rounds come once a second; at once when free memory has crossed a level or a vCPU waits for
  * memory, but not more often than each HURRY_NS. A round that comes early takes no bigger
@@ -265,12 +268,14 @@ static void ask(struct domain *d, uint64_t wish)
 /* As many pages more or less as it should cost more or less. */
 static void ask_for_step(struct domain *d, const struct reclaim_domain *r)
 {
-	uint64_t memory = d->space.memory_pages;
+	uint64_t memory = d->space.memory_pages, less = r->charged - min_u64(r->charged, r->next);
 
-	if (r->next >= r->charged)
-		ask(d, memory + (r->next - r->charged));
+	if (less && now_is.policy.state >= RECLAIM_HARD)
+		less += d->space.stats.untouched;
+	if (less)
+		ask(d, memory - min_u64(memory, less));
 	else
-		ask(d, memory - min_u64(memory, r->charged - r->next));
+		ask(d, memory + (r->next - r->charged));
 }
 
 /* One that is skipped keeps its wish, until there is so much that all may have all again. */

@@ -139,7 +139,7 @@ static bool waiters_within_min(const struct vcpu *v)
 
 static bool waiters_goes_first(const struct vcpu *v)
 {
-	return waiters_within_min(v) || v->domain->space.loan;
+	return waiters_within_min(v) || fund_can_borrow(&v->domain->space);
 }
 
 /* Try to give v its turn; *plain, *reserve: whether such a frame may still be there. */

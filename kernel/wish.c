@@ -20,8 +20,6 @@
 #define PATIENCE_NS (5 * NS_PER_S)
 /* A guest's own count differs from ours by what it never saw: shared_info's page, holes. */
 #define CLOSE_PAGES PAGES_PER_MIB
-/* What a guest may need to do as it is told, if there is no frame to be had otherwise. */
-#define LOAN_PAGES 64u
 
 #define PATH_TARGET   "memory/target"
 #define PATH_SHUTDOWN "control/shutdown"
@@ -45,7 +43,7 @@ void domain_set_target(struct domain *d, uint64_t pages)
 
 	d->target_pages = pages;
 	d->target_ns = machine_ns();
-	fund_lend(&d->space, pages < d->space.memory_pages ? LOAN_PAGES : 0);
+	fund_lend(&d->space, pages < d->space.memory_pages);
 	vcpu_wake_memory_waiters();
 	text_format(kib, sizeof(kib), "%lu", pages * KIB_PER_PAGE);
 	wish_tell(d, PATH_TARGET, kib);

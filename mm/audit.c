@@ -27,6 +27,7 @@ struct audit {
 	uint64_t constant_counts; /* by their counters */
 	uint64_t debt;            /* with shared frames of count one as held alone */
 	uint64_t owed;            /* without, as the running debt has it; and the credits */
+	uint64_t loans;           /* what may still be borrowed */
 	uint64_t private_pages;   /* over all spaces */
 	uint64_t table_frames;    /* likewise, pools included */
 	uint64_t entries_shared;  /* in the index */
@@ -387,6 +388,9 @@ static void audit_space(struct audit *a, struct space *s)
 	a->stores += s->stats.store_frames;
 	a->constant_counts += s->stats.zero_mappings + s->stats.ones_mappings;
 	a->owed += s->credits + (mfn_valid(s->root) ? 0 : s->min_pages);
+	CHECK(a, s->borrowed <= s->loan, "invariant 11: domain # has borrowed # frames of #",
+	      s->domid, s->borrowed, s->loan);
+	a->loans += s->loan - s->borrowed;
 	if (!mfn_valid(s->root))
 		return;
 	a->seen = (struct space_stats){0};
@@ -487,8 +491,11 @@ static void audit_free(struct audit *a)
 	    v.free, listed, a->kinds[FRAME_FREE]);
 	CHECK(a, v.debt == a->owed, "invariant 11: the running debt is #, a walk finds #", v.debt,
 	      a->owed);
-	CHECK(a, v.free >= v.debt, "invariant 11: # frames are free, the running debt is #", v.free,
-	      v.debt);
+	CHECK(a, v.loans == a->loans, "invariant 11: # frames are kept for loans, a walk finds #",
+	      v.loans, a->loans);
+	CHECK(a, v.free >= v.debt + v.loans,
+	      "invariant 11: # frames are free, the running debt is #, the loans are #", v.free,
+	      v.debt, v.loans);
 	CHECK(a, v.free >= a->debt, "invariant 11: # frames are free, but # are guaranteed", v.free,
 	      a->debt);
 }

@@ -10,8 +10,7 @@
  *
  *	debt less what it pays		below its min, or with a credit: it pays its own debt
  *					with the frame, and there is one, as debt > 0
- *	debt				a guest that was asked to give memory back, for a few frames
- *					(fund_lend): it may need some to do so
+ *	debt + the others' loans	a guest that was asked to give memory back, and borrows
  *	debt + loans			a break, once nothing is left to be repaid (repay.c)
  *	debt + loans + reserve		everyone else
  *
@@ -28,8 +27,8 @@
 
 #define FUND_NEVER (UINT64_MAX / 4) /* more than any machine has */
 
-/* What others than the payers of debt leave beyond it: the reserve, or all while there is a line.
- */
+/* fund_keep: what others than the payers of debt leave beyond debt and loans: the reserve, or all
+ * while there is a line. */
 static uint64_t fund_reserve, fund_loans, fund_keep, fund_debt;
 static bool fund_line;
 
@@ -83,7 +82,7 @@ static inline void fund_pay(struct space *s, uint64_t pages)
 
 static void fund_set_keep(void)
 {
-	fund_keep = fund_line ? FUND_NEVER : fund_reserve + fund_loans;
+	fund_keep = fund_line ? FUND_NEVER : fund_reserve;
 }
 
 void fund_init(uint64_t reserve_pages)
@@ -102,21 +101,6 @@ void fund_set_reserve(uint64_t pages)
 	fund_unlock();
 }
 
-void fund_set_loans(uint64_t pages)
-{
-	fund_lock();
-	fund_loans = pages;
-	fund_set_keep();
-	fund_unlock();
-}
-
-void fund_lend(struct space *s, uint64_t pages)
-{
-	fund_lock();
-	s->loan = pages;
-	fund_unlock();
-}
-
 void fund_set_line(bool somebody_waits)
 {
 	fund_lock();
@@ -124,6 +108,46 @@ void fund_set_line(bool somebody_waits)
 	fund_set_keep();
 	fund_unlock();
 }
+
+/* ---- loans ---- */
+
+static uint64_t fund_to_borrow(const struct space *s)
+{
+	return s->borrows ? s->loan - s->borrowed : 0;
+}
+
+static void fund_borrow(struct space *s, uint64_t pages)
+{
+	s->borrowed += pages;
+	fund_loans -= pages;
+}
+
+/* So many frames are free, and are no debt. */
+static void fund_pay_back(struct space *s, uint64_t pages)
+{
+	pages = min_u64(pages, s->borrowed);
+	s->borrowed -= pages;
+	fund_loans += pages;
+}
+
+void fund_lend(struct space *s, bool may)
+{
+	fund_lock();
+	s->borrows = may;
+	fund_unlock();
+}
+
+bool fund_can_borrow(const struct space *s)
+{
+	bool can;
+
+	fund_lock();
+	can = fund_to_borrow(s) > 0;
+	fund_unlock();
+	return can;
+}
+
+/* ---- taking ---- */
 
 /* Not enough is free for everybody: may s have it all the same? */
 static bool fund_allows_scarce(struct space *s, uint64_t pages, enum fund_use use)
@@ -137,8 +161,8 @@ static bool fund_allows_scarce(struct space *s, uint64_t pages, enum fund_use us
 
 		if (own == pages || (is_break && left >= fund_loans))
 			return true;
-		if (use != FUND_MOVE && s->loan >= pages - own) {
-			s->loan -= pages - own;
+		if (use != FUND_MOVE && fund_to_borrow(s) >= pages - own) {
+			fund_borrow(s, pages - own);
 			return true;
 		}
 	}
@@ -149,7 +173,8 @@ static bool fund_allows_scarce(struct space *s, uint64_t pages, enum fund_use us
 /* Whether s may take `pages` frames for `use` and keep invariant 11 true. */
 static inline bool fund_allows(struct space *s, uint64_t pages, enum fund_use use)
 {
-	return __builtin_expect(buddy_free_pages() >= pages + fund_debt + fund_keep, 1) ||
+	return __builtin_expect(buddy_free_pages() >= pages + fund_debt + fund_loans + fund_keep,
+	                        1) ||
 	       fund_allows_scarce(s, pages, use);
 }
 
@@ -238,6 +263,18 @@ mfn_t fund_take_large(struct space *s, gfn_t gfn, enum fund_use use)
 	return mfn;
 }
 
+/* ---- giving ---- */
+
+/* So many private frames of s are free: they pay its debt first, then what it has borrowed. */
+static inline void fund_got_back(struct space *s, uint64_t pages)
+{
+	uint64_t was_short = fund_short_of(s);
+
+	fund_drop_held(s, pages);
+	if (__builtin_expect(s->borrowed > 0, 0))
+		fund_pay_back(s, pages - (fund_short_of(s) - was_short));
+}
+
 static void fund_scrub(mfn_t mfn, uint64_t pages)
 {
 	for (uint64_t i = 0; i < pages; i++)
@@ -250,7 +287,7 @@ void fund_give(struct space *s, mfn_t mfn, unsigned order)
 	fund_lock();
 	ASSERT(frame_kind(frame_at(mfn)) == FRAME_PRIVATE);
 	buddy_free(mfn, order, true);
-	fund_drop_held(s, BIT(order));
+	fund_got_back(s, BIT(order));
 	fund_unlock();
 	frame_count(FRAME_PRIVATE, FRAME_FREE, BIT(order));
 }
@@ -259,7 +296,7 @@ void fund_give_dirty(struct space *s, mfn_t mfn, unsigned order)
 {
 	fund_lock();
 	buddy_free(mfn, order, false);
-	fund_drop_held(s, BIT(order));
+	fund_got_back(s, BIT(order));
 	fund_unlock();
 	frame_count(FRAME_PRIVATE, FRAME_FREE, BIT(order));
 }
@@ -269,7 +306,7 @@ void fund_give_batch(struct space *s, const uint32_t *frames, unsigned n)
 	fund_lock();
 	for (unsigned i = 0; i < n; i++)
 		buddy_free(MFN(frames[i]), 0, true);
-	fund_drop_held(s, n);
+	fund_got_back(s, n);
 	fund_unlock();
 	frame_count(FRAME_PRIVATE, FRAME_FREE, n);
 }
@@ -290,7 +327,7 @@ bool fund_unhold(struct space *s)
 
 	fund_lock();
 	ASSERT(s->held > 0);
-	ok = s->held > s->min_pages || buddy_free_pages() > fund_debt;
+	ok = s->held > s->min_pages || buddy_free_pages() > fund_debt + fund_loans;
 	if (ok)
 		fund_drop_held(s, 1);
 	fund_unlock();
@@ -339,23 +376,55 @@ bool fund_store(struct space *s, const mfn_t *frames, unsigned n)
 
 /* ---- the guarantee ---- */
 
-enum mm_status fund_set_min(struct space *s, uint64_t min_pages)
+/* The promises to s change, lock held. A new one leaves the reserve alone; what was promised before
+ * may not. */
+static enum mm_status fund_promise(struct space *s, uint64_t min_pages, uint64_t loan_pages)
 {
-	uint64_t before = s->min_pages, owed = fund_debt;
-	bool ok;
+	uint64_t before = s->min_pages, owed = fund_debt - fund_short_of(s);
+	uint64_t loans = fund_loans - s->loan + loan_pages;
 
-	fund_lock();
-	owed = fund_debt - fund_short_of(s);
 	s->min_pages = min_pages;
 	owed += fund_short_of(s);
-	/* A new promise leaves the reserve alone; what was promised before may not. */
-	ok = min_pages <= before || owed + fund_reserve + fund_loans <= buddy_free_pages();
-	if (ok)
-		fund_debt = owed;
-	else
+	if ((min_pages > before || loan_pages > s->loan) &&
+	    owed + loans + fund_reserve > buddy_free_pages()) {
 		s->min_pages = before;
+		return MM_NOMEM;
+	}
+	fund_debt = owed;
+	fund_loans = loans;
+	s->loan = loan_pages;
+	return MM_OK;
+}
+
+enum mm_status fund_set_min(struct space *s, uint64_t min_pages)
+{
+	enum mm_status st;
+
+	fund_lock();
+	st = fund_promise(s, min_pages, s->loan);
 	fund_unlock();
-	return ok ? MM_OK : MM_NOMEM;
+	return st;
+}
+
+enum mm_status fund_open(struct space *s, uint64_t min_pages, uint64_t loan_pages)
+{
+	enum mm_status st;
+
+	fund_lock();
+	st = fund_promise(s, min_pages, loan_pages);
+	fund_unlock();
+	return st;
+}
+
+void fund_close(struct space *s)
+{
+	fund_lock();
+	s->borrows = false;
+	fund_pay_back(s, s->borrowed);
+	ASSERT(fund_promise(s, 0, 0) == MM_OK);
+	s->grants = 0;
+	fund_drop_credits(s, s->credits);
+	fund_unlock();
 }
 
 struct fund_view fund_look(void)
@@ -366,7 +435,7 @@ struct fund_view fund_look(void)
 	v.free = buddy_free_pages();
 	v.debt = fund_debt;
 	v.reserve_level = fund_reserve;
-	v.loans = min_u64(v.free - min_u64(v.free, v.debt), fund_loans);
+	v.loans = fund_loans;
 	v.reserve = min_u64(v.free - min_u64(v.free, v.debt + v.loans), fund_reserve);
 	fund_unlock();
 	return v;
@@ -376,16 +445,18 @@ struct fund_view fund_look(void)
 
 bool fund_grant(struct space *s, bool from_reserve)
 {
-	uint64_t keep = from_reserve ? fund_loans : fund_loans + fund_reserve;
 	bool within, ok;
 
 	if (env_refuse_alloc())
 		return false;
 	fund_lock();
 	within = s->held + s->grants < s->min_pages; /* each of them has a frame in the debt */
-	if (s->loan > s->grants)
-		keep = 0;
-	ok = buddy_free_pages() > (within ? 0 : fund_debt + keep);
+	ok = within ||
+	     buddy_free_pages() > fund_debt + fund_loans + (from_reserve ? 0 : fund_reserve);
+	if (!ok && fund_to_borrow(s)) {
+		fund_borrow(s, 1);
+		ok = true;
+	}
 	if (ok && !within) {
 		s->credits++;
 		fund_debt++;
@@ -401,16 +472,12 @@ void fund_ungrant(struct space *s)
 	fund_lock();
 	if (s->grants)
 		s->grants--;
-	if (s->credits > s->grants)
-		fund_drop_credits(s, s->credits - s->grants);
-	fund_unlock();
-}
+	if (s->credits > s->grants) {
+		uint64_t unused = s->credits - s->grants;
 
-void fund_ungrant_all(struct space *s)
-{
-	fund_lock();
-	s->grants = 0;
-	fund_drop_credits(s, s->credits);
+		fund_drop_credits(s, unused);
+		fund_pay_back(s, unused);
+	}
 	fund_unlock();
 }
 

@@ -14,6 +14,14 @@
  * nobody knows by whom, so it is left out: the running debt is never less than
  * the true one, and invariant 11 holds a fortiori. The audit computes both.
  *
+ * Beside the debt are the *loans*: a guest that gives memory back may need some for it, a stack, the
+ * page of a list. When everything is used up, that is the frame on which all hangs. So each space
+ * may borrow up to `loan` frames while it is asked for memory, and they are kept for it, not for
+ * whoever asks first: what it has borrowed it pays with the next frames that it gives back, and may
+ * borrow again. With it the invariant reads
+ *
+ *	free >= debt + sum over spaces of (loan - what it has borrowed)
+ *
  * All of it is O(1), under the free-list lock, taken inside.
  */
 #ifndef MM_FUND_H
@@ -76,16 +84,18 @@ bool fund_store(struct space *s, const mfn_t *frames, unsigned n) must_check;
  */
 enum mm_status fund_set_min(struct space *s, uint64_t min_pages) must_check;
 
+/* A new space: its guarantee, and so many frames to borrow. MM_NOMEM as above. */
+enum mm_status fund_open(struct space *s, uint64_t min_pages, uint64_t loan_pages) must_check;
+/* A dying one: no guarantee, no loan, and no turns. What it holds it gives back as usual. */
+void fund_close(struct space *s);
+
 /* How many frames are kept for breaks; mm/policy/reserve.c says how many are wise. */
 void fund_set_reserve(uint64_t pages);
 
-/*
- * A guest that gives memory back may need some for it: the page of a list, a stack. When
- * everything is used up, that is the frame on which all hangs. So a few are kept for
- * loans; a space may have `pages` of them from now on, in its turn or out of it.
- */
-void fund_set_loans(uint64_t pages);
-void fund_lend(struct space *s, uint64_t pages);
+/* Whether s may borrow from now on, in its turn or out of it: it was asked to give memory back. */
+void fund_lend(struct space *s, bool may);
+/* It may, and has not borrowed all. */
+bool fund_can_borrow(const struct space *s);
 
 /* ---- who waits (the line itself is the kernel's) ----
  * While somebody stands in line, nobody above its min takes a frame without a credit: the
@@ -100,7 +110,6 @@ void fund_set_line(bool somebody_waits);
 bool fund_grant(struct space *s, bool from_reserve) must_check;
 /* It has what it wanted, or wants no more: what was set aside for it and not used is free. */
 void fund_ungrant(struct space *s);
-void fund_ungrant_all(struct space *s); /* of a dying space */
 
 /* For audit, statistics and tests; a consistent pair. */
 struct fund_view {
@@ -108,7 +117,7 @@ struct fund_view {
 	uint64_t debt;    /* how many of them are spoken for */
 	uint64_t reserve; /* how many of the others only breaks may use: at most the level */
 	uint64_t reserve_level;
-	uint64_t loans; /* and how many only guests may use that give memory back */
+	uint64_t loans; /* how many are kept for guests that give memory back */
 };
 struct fund_view fund_look(void);
 

@@ -77,6 +77,7 @@ struct mm_stats {
 	uint64_t
 	    frames_reserved;    /* never handed out: its image, the frame table, firmware, holes */
 	uint64_t frames_debt;   /* of the free ones, spoken for by guarantees and turns */
+	uint64_t frames_loans;  /* and kept for guests that give memory back (fund.h) */
 	uint64_t reserve_level; /* how many frames_reserve should be */
 
 	uint64_t pages_shared;   /* shared frames in use */

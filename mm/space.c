@@ -53,7 +53,7 @@ static void space_undo(struct space *s)
 {
 	while (!p2m_tables_free(s, UINT64_MAX))
 		;
-	ASSERT(fund_set_min(s, 0) == MM_OK);
+	fund_close(s);
 }
 
 enum mm_status space_create(struct space *s, const struct space_config *c)
@@ -69,7 +69,7 @@ enum mm_status space_create(struct space *s, const struct space_config *c)
 	if (st != MM_OK)
 		return st;
 	do
-		st = fund_set_min(s, c->min_pages);
+		st = fund_open(s, c->min_pages, c->loan_pages);
 	while (st == MM_NOMEM && repay_some());
 	if (st == MM_OK && !atomic_compare_exchange_strong(&mm.spaces[c->domid], &none, s))
 		st = MM_INVAL; /* another CPU was faster with this domain id */
@@ -104,8 +104,7 @@ static void space_begin_end(struct space *s)
 	s->dying = true;
 	s->destroy_cursor = 0;
 	pin_drop_all(s);
-	ASSERT(fund_set_min(s, 0) == MM_OK);
-	fund_ungrant_all(s);
+	fund_close(s);
 }
 
 /* The entry at gfn, not empty, goes; returns how many pages it covered. */

@@ -31,8 +31,9 @@ struct space_config {
 	uint16_t share_group; /* shares with spaces of equal group only; by default = domid */
 	uint64_t
 	    memory_pages; /* current reservation at the start; RAM below 3 GiB, rest above 4 GiB */
-	uint64_t max_pages; /* upper limit for populate (xl's maxmem) */
-	uint64_t min_pages; /* guaranteed: backed at all times (invariant 11) */
+	uint64_t max_pages;  /* upper limit for populate (xl's maxmem) */
+	uint64_t min_pages;  /* guaranteed: backed at all times (invariant 11) */
+	uint64_t loan_pages; /* kept for it to borrow while it gives memory back (fund.h) */
 };
 
 /* One domain's counters, in pages. Exact at all times (under the p2m lock). */
@@ -116,7 +117,8 @@ struct space {
 	/* fund.c, under the free-list lock */
 	uint64_t held;            /* private frames */
 	uint64_t grants, credits; /* turns given to its waiters, and frames set aside for them */
-	uint64_t loan;            /* frames that it may have in order to give others back */
+	uint64_t loan, borrowed;  /* frames to borrow in order to give others back; in use */
+	bool borrows;             /* it was asked to */
 	bool refused_break;       /* what it was refused last was a copy, not a new page */
 
 	struct store store;

@@ -40,6 +40,7 @@ static void stats_frames(struct mm_stats *st)
 	st->frames_reserved = counter_read(&mm.kinds[FRAME_RESERVED]);
 	st->frames_hypervisor = counter_read(&mm.kinds[FRAME_HYPERVISOR]);
 	st->frames_debt = v.debt;
+	st->frames_loans = v.loans;
 	st->reserve_level = v.reserve_level;
 }
 

@@ -143,7 +143,7 @@ static void in_stops_where_memory_ends(void **state)
 /* Beyond the start's RAM a guest may populate up to its maximum, and no page more. */
 static void up_to_max(void **state)
 {
-	struct space_config c = {3, 7, 100, 105, 0};
+	struct space_config c = {3, 7, 100, 105, 0, 0};
 	struct space s;
 	gfn_t g[10];
 

@@ -32,13 +32,13 @@ static int teardown(void **state)
 static void bad_configs(void **state)
 {
 	const struct space_config bad[] = {
-	    {0,   7, 10, 10,         0 },
-            {256, 7, 10, 10,         0 },
-            {1,   7, 10, 10,         0 }, /* in use */
-	    {2,   7, 11, 10,         0 },
-            {2,   7, 10, 10,         11},
-            {2,   7, 0,  10,         0 },
-            {2,   7, 1,  UINT64_MAX, 0 },
+	    {0,   7, 10, 10,         0,  0},
+            {256, 7, 10, 10,         0,  0},
+            {1,   7, 10, 10,         0,  0}, /* in use */
+	    {2,   7, 11, 10,         0,  0},
+            {2,   7, 10, 10,         11, 0},
+            {2,   7, 0,  10,         0,  0},
+	    {2,   7, 1,  UINT64_MAX, 0,  0},
 	};
 	struct space s;
 
@@ -53,7 +53,7 @@ static void bad_configs(void **state)
 /* The k-th allocation of a create fails, for every k: nothing is left behind. */
 static void create_fails_at_every_step(void **state)
 {
-	struct space_config c = {2, 7, 1000, 1200, 100};
+	struct space_config c = {2, 7, 1000, 1200, 100, 0};
 	struct space s;
 	uint64_t free = host_free_frames(), k = 0;
 	enum mm_status st;
@@ -210,7 +210,7 @@ static void scan_lock_keeps_spaces(void **state)
 /* Memory above 3 GiB lies at 4 GiB. */
 static void high_memory(void **state)
 {
-	struct space_config c = {2, 7, (3u << 18) + 10, (3u << 18) + 10, 0};
+	struct space_config c = {2, 7, (3u << 18) + 10, (3u << 18) + 10, 0, 0};
 	struct space s;
 	uint64_t v;
 
@@ -231,7 +231,7 @@ static void high_memory(void **state)
 /* Tables are promised for all the RAM there is, and for no more. */
 static void tables_for_ram(void **state)
 {
-	struct space_config c = {2, 7, (3u << 18) + 600, (3u << 18) + 600, 0};
+	struct space_config c = {2, 7, (3u << 18) + 600, (3u << 18) + 600, 0, 0};
 	struct space s;
 
 	(void)state;
