@@ -12,6 +12,13 @@ BOTH = ("qemu", "bochs")
 
 
 @dataclass
+class Said:
+    """In a script: go on once these guests (names), or so many of all, have printed a line with these words."""
+    words: str
+    guests: object = 1
+
+
+@dataclass
 class Case:
     """The default script waits for every guest, audits and powers off."""
     name: str
@@ -19,9 +26,9 @@ class Case:
     machines: tuple = BOTH
     smp: int = 2
     cpu: dict = field(default_factory=dict)  # machine -> model
-    memory: int = 256
-    script: list = field(default_factory=lambda: ["wait all 100", "audit"])
-    timeout: float = 120
+    memory: int = 96             # MiB: an audit walks all of it
+    script: list = field(default_factory=lambda: ["wait all 100", "audit"])  # lines to type, and Said
+    timeout: float = 240          # seconds of the host, of which a busy one has few
     outcomes: object = None      # f(machine name) -> {guest name: what it must come to}; tests/boot/hostile.tsv
     refused: str | None = None   # words of the sentence with which guests are refused
     heard: list = field(default_factory=list)         # words that must be in some line
@@ -42,12 +49,14 @@ def machine_options(case, machine):
 
 
 def run_case(case, machine_name):
-    """Returns (troubles, notes): no trouble means passed."""
+    """Returns (troubles, notes, seconds of the host's processors that the emulator took): no trouble means passed."""
+    spent = 0.0
     for _ in range(case.tries):
-        trouble, notes = run_once(case, machine_name)
+        trouble, notes, seconds = run_once(case, machine_name)
+        spent += seconds
         if not trouble:
             break
-    return trouble, notes
+    return trouble, notes, spent
 
 
 def run_once(case, machine_name):
@@ -74,7 +83,7 @@ def run_once(case, machine_name):
             if trouble:
                 notes += ["last lines of the console:"] + ["  " + line for line in session.heard.lines[-25:]]
         machine.stop()
-    return trouble, notes
+    return trouble, notes, machine.cpu_seconds
 
 
 def keep_log(case, machine_name, heard):
@@ -86,9 +95,7 @@ def keep_log(case, machine_name, heard):
 def play(case, session, trouble, notes):
     session.await_ready()
     for line in case.script:
-        status, _ = session.command(line)
-        if status:
-            trouble.append(f"`{line}` ended with status {status}")
+        trouble += carry_out(session, line)
     if case.check:
         trouble += case.check(session, notes) or []
     try:
@@ -97,6 +104,22 @@ def play(case, session, trouble, notes):
     except Ended:
         if session.heard.panic is not None:
             raise
+
+
+def carry_out(session, line):
+    """A line of a script; returns troubles."""
+    if isinstance(line, Said):
+        until_said(session, line)
+        return []
+    status, _ = session.command(line)
+    return [f"`{line}` ended with status {status}"] if status else []
+
+
+def until_said(session, said):
+    def ready():
+        who = [guest.name for guest in session.heard.guests.values() if any(said.words in line for line in guest.lines)]
+        return len(who) >= said.guests if isinstance(said.guests, int) else set(said.guests) <= set(who)
+    session.until(ready, f"`{said.words}` of {said.guests}")
 
 
 def judge(case, machine_name, heard, trouble):

@@ -98,6 +98,7 @@ class Machine:
         self.process = None
         self.fd = None
         self.shaker = None
+        self.cpu_seconds = 0.0  # that it took of the host's processors, once it has stopped: on a busy host they say more than a clock
         base = BUILD / "run"
         base.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{options.machine}-", dir=base))
@@ -215,7 +216,15 @@ class Machine:
         return self.folder / "trace.raw" if self.options.trace is True else self.options.trace
 
     def alive(self):
-        return self.process.poll() is None
+        if self.process.returncode is not None:
+            return False
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None  # reap() is yet to come
+
+    def reap(self):
+        if self.process.returncode is None:
+            _, status, usage = os.wait4(self.process.pid, 0)
+            self.process.returncode = os.waitstatus_to_exitcode(status)
+            self.cpu_seconds = usage.ru_utime + usage.ru_stime
 
     def dump(self, path, frames=None):
         """Machine memory into a file, each frame at its place; the machine stands still meanwhile.
@@ -263,7 +272,7 @@ class Machine:
         if self.process and self.alive():
             os.killpg(self.process.pid, signal.SIGKILL)
         if self.process:
-            self.process.wait()
+            self.reap()
         if self.process and self.options.machine == "bochs" and isinstance(getattr(self.options, "trace", None), (str, Path)):
             shutil.copy(self.trace_path(), self.options.trace)
         if self.fd is not None:

@@ -3,7 +3,9 @@
 import json
 import re
 
-STALL_S = 60
+from .case import carry_out
+
+LOOKS = 60
 DESKTOP = re.compile(r"# desktop pages=(\d+) unique=(\d+) volatile=(\d+) zeroed=(\d+) common=(\d+)")
 USED = "after the use: every byte"
 AT_END = "at the end: every byte"
@@ -28,14 +30,20 @@ def adds_up(machine):
 
 
 def until_stalled(session):
-    """Troubles, if nothing stalls in STALL_S seconds of the machine's own clock; and what `frames` says then. A stall may end by
-    itself for a moment, when the reserve shrinks and somebody is served."""
-    for _ in range(STALL_S):
+    """Troubles, if nothing is stalled whenever we look; and what `frames` says then. The monitor is not asked until it has
+    said so by itself: that costs more than the stall. A stall may end by itself for a moment, when the reserve shrinks and somebody is served."""
+    told = 0
+    for _ in range(LOOKS):
+        session.until(lambda: stalls(session) > told, "a stall")
+        told = stalls(session)
         machine, domains = frames(session)
-        if machine["state"] == "STALLED" and session.heard.tag("stalled"):
+        if machine["state"] == "STALLED":
             return [], machine, domains
-        session.command("sleep 1000")
-    return ["it never stalled"], machine, domains
+    return ["it was never stalled when we looked"], machine, domains
+
+
+def stalls(session):
+    return sum(line.startswith("@quire stalled") for line in session.heard.lines)
 
 
 def audited(session, trouble):
@@ -66,7 +74,7 @@ def resumes_after(command, left, first=(), last=()):
 
 def ended_well(session, left, last, notes):
     lines = [f"wait {name} 100" for name in left] + list(last) + ["wait all 100"]
-    trouble = [f"`{line}` ended with status {status}" for line in lines if (status := session.command(line)[0])]
+    trouble = [said for line in lines for said in carry_out(session, line)]
     audited(session, trouble)
     machine, _ = frames(session)
     trouble += adds_up(machine)
@@ -199,4 +207,24 @@ def refused_until(number, guests):
         trouble += [] if made else ["no guest could be made meanwhile"]
         notes.append(f"{count} requests were refused in {laps} laps; {made} guests came and went; an audit each lap")
         return trouble
+    return check
+
+
+def audited_often(number, guests):
+    """So many audits of the live machine while guests write to what is shared, half of them while the allocator refuses."""
+    def check(session, notes):
+        session.command(f"destroy {PASSER}0")
+        session.command("sleep 2000")
+        trouble, sums = [], {"audits": 0, "changed": 0, "checks": 0, "failures": 0}
+        for refusing in ("off", "every 3", "off", "every 2"):
+            session.command(f"refuse {refusing}")
+            session.command(f"audit {number // 4}")
+            told = session.heard.tag("audit")
+            sums = {key: sums[key] + int(told[key]) for key in sums}
+        notes.append(f"{sums['audits']} audits, {sums['checks']} comparisons, {sums['failures']} failures; at {sums['changed']} audits another number of pages "
+                     f"was saved than at the one before; {refused(session)} requests were refused meanwhile")
+        session.command("refuse off")
+        trouble += [] if sums["audits"] >= number and not sums["failures"] else ["an audit failed"]
+        trouble += [] if 2 * sums["changed"] >= number else ["nearly nothing changed between the audits"]
+        return trouble + ended_well(session, [], [f"shutdown {name}" for name in guests], notes)
     return check
