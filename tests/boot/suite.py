@@ -116,7 +116,7 @@ def refusals(name, number, **more):
 # `make refuse-million`: minutes.
 REFUSALS = [
     refusals("a million refusals", 1000000, machines=QEMU, group="refusals", timeout=3600),
-    Case("ten thousand audits in storms", "refusals.cfg", machines=QEMU, memory=48, script=[], outcomes=lambda machine: Passers(PASSER), group="refusals", timeout=3600,
+    Case("ten thousand audits in storms", "refusals.cfg", machines=QEMU, memory=48, script=[], outcomes=lambda machine: Passers(PASSER), options=COUNTED, group="refusals", timeout=3600,
          check=audited_often(10000, ("storm-1", "storm-2", "storm-3"))),
     refusals("refusals on VT-x", 100000, machines=BOCHS, group="refusals", timeout=3600),
 ]

@@ -225,6 +225,6 @@ def audited_often(number, guests):
                      f"was saved than at the one before; {refused(session)} requests were refused meanwhile")
         session.command("refuse off")
         trouble += [] if sums["audits"] >= number and not sums["failures"] else ["an audit failed"]
-        trouble += [] if 2 * sums["changed"] >= number else ["nearly nothing changed between the audits"]
+        trouble += [] if 5 * sums["changed"] >= number else ["nearly nothing changed between the audits"]
         return trouble + ended_well(session, [], [f"shutdown {name}" for name in guests], notes)
     return check
