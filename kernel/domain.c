@@ -1,37 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a domain: made, paused, ended, destroyed. Made and destroyed on
- * CPU 0 only (see domain.h), which is what keeps a pointer to a domain good.
+ * The life of a domain once it is made (create.c): found, paused, ended, destroyed. Made and
+ * destroyed on CPU 0 only (see domain.h), which is what keeps a pointer to a domain good.
  *
- * Making goes step by step; if a step fails, what is there is destroyed like any
- * other domain. Destroying is cut in slices: first no vCPU may run any more, then
- * the vCPUs go, then the memory bit by bit, then the rest. Making is in one piece:
- * CPU 0 copies the kernel and its ramdisk meanwhile (`dmesg` tells how long).
+ * Destroying is cut in slices: first no vCPU may run any more, then the vCPUs go, then the memory
+ * bit by bit, then the rest.
  */
 #include "kernel/domain.h"
-#include "kernel/config.h"
 #include "kernel/grant.h"
 #include "kernel/guest_copy.h"
 #include "kernel/log.h"
-#include "kernel/overcommit.h"
 #include "kernel/sched.h"
 #include "kernel/string.h"
 #include "kernel/xen_abi.h"
 #include "kernel/xenstore.h"
 
 #define DOMAIN_FRAMES ((sizeof(struct domain) + PAGE_SIZE - 1) / PAGE_SIZE)
-#define PAGES_PER_MIB (1048576u / PAGE_SIZE)
 #define REAP_PAGES    256u
-#define MIN_PERCENT   25u
-#define LOAN_PAGES    64u /* what a guest may need to give memory back: mm/fund.h */
-#define LOAN_PART     32u /* and not more than one page in so many that are not guaranteed */
-/* What is allocated at its making, about, beside its own structure: for a sentence in time. */
-#define FRAMES_A_VCPU   8u
-#define FRAMES_A_DOMAIN 16u
 
 static struct domain *domains[MAX_DOMAINS];
-static domid_t last_id; /* ids go round, so that a new domain seldom gets a dead one's */
-static char groups[MAX_DOMAINS][DOMAIN_NAME_LEN];
 
 /* ---- the list ---- */
 
@@ -98,43 +85,7 @@ void domain_each(void (*f)(struct domain *d, void *arg), void *arg)
 			f(domains[i], arg);
 }
 
-/* ---- making ---- */
-
-static domid_t domain_free_id(void)
-{
-	for (unsigned i = 1; i < MAX_DOMAINS; i++) {
-		unsigned id = (last_id + i - 1) % (MAX_DOMAINS - 1) + 1;
-
-		if (!domains[id])
-			return (domid_t)id;
-	}
-	return 0;
-}
-
-static bool domain_group_used(unsigned group)
-{
-	for (unsigned i = 0; i < MAX_DOMAINS; i++)
-		if (domains[i] && domains[i]->space.share_group == MAX_DOMAINS + group)
-			return true;
-	return false;
-}
-
-/* The number of a share group: the domain's own id, or one for each name in use. */
-static uint16_t domain_group(const char *name, domid_t id)
-{
-	unsigned empty = 0;
-
-	if (!name[0])
-		return id;
-	for (unsigned i = 0; i < MAX_DOMAINS; i++) {
-		if (!domain_group_used(i))
-			empty = i;
-		else if (strcmp(groups[i], name) == 0)
-			return (uint16_t)(MAX_DOMAINS + i);
-	}
-	memcpy(groups[empty], name, DOMAIN_NAME_LEN);
-	return (uint16_t)(MAX_DOMAINS + empty);
-}
+/* ---- one more, one less: its own frames ---- */
 
 static unsigned domain_order(void)
 {
@@ -145,129 +96,14 @@ static unsigned domain_order(void)
 	return order;
 }
 
-static struct space_config domain_space_config(const struct domain_config *c)
+uint64_t domain_frames(void)
 {
-	uint64_t memory = (uint64_t)c->memory_mib * PAGES_PER_MIB;
-	uint64_t most = (uint64_t)c->maxmem_mib * PAGES_PER_MIB;
-	uint64_t least = c->min_mib == UINT32_MAX ? memory * MIN_PERCENT / 100
-	                                          : (uint64_t)c->min_mib * PAGES_PER_MIB;
-
-	most = max_u64(memory, most);
-	least = min_u64(least, memory);
-	return (struct space_config){
-	    .memory_pages = memory,
-	    .max_pages = most,
-	    .min_pages = least,
-	    .loan_pages = min_u64((most - least) / LOAN_PART, LOAN_PAGES),
-	};
+	return BIT(domain_order());
 }
 
-static bool domain_make_space(struct domain *d, const struct domain_config *c)
+struct domain *domain_alloc(const struct domain_config *c, domid_t id)
 {
-	struct space_config sc = domain_space_config(c);
-
-	sc.domid = d->id;
-	sc.share_group = domain_group(c->share_group, d->id);
-	if (space_create(&d->space, &sc) != MM_OK)
-		return false;
-	d->target_pages = d->limit_pages = sc.memory_pages;
-	d->shares = config_shares(c);
-	return true;
-}
-
-static bool domain_make_shared_info(struct domain *d)
-{
-	d->shared_info_frame = frame_alloc(0, FRAME_SERVICE, d->id);
-	if (!mfn_valid(d->shared_info_frame))
-		return false;
-	d->shared_info = env_frame(d->shared_info_frame);
-	memset(d->shared_info, 0, PAGE_SIZE);
-	d->wide_info = true;
-	timer_wallclock(d);
-	evtchn_domain_init(d);
-	return true;
-}
-
-static bool domain_make_vcpus(struct domain *d, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		if (!vcpu_create(d, i))
-			return false;
-		d->nr_vcpus++;
-	}
-	return true;
-}
-
-static bool domain_fill_large(struct domain *d)
-{
-	const struct space *s = &d->space;
-
-	for (uint64_t g = 0; g + LARGE_PAGES <= s->low_pages; g += LARGE_PAGES)
-		if (mm_populate_large(&d->space, GFN(g)) != MM_OK)
-			return false;
-	for (uint64_t g = 0; g + LARGE_PAGES <= s->high_pages; g += LARGE_PAGES)
-		if (mm_populate_large(&d->space, GFN(s->high_first + g)) != MM_OK)
-			return false;
-	return true;
-}
-
-static const char *domain_load(struct domain *d, const struct domain_config *c, char *why,
-                               size_t why_bytes)
-{
-	const void *kernel, *ramdisk = NULL;
-	uint64_t kernel_bytes, ramdisk_bytes = 0;
-
-	if (!bundle_find(c->kernel, &kernel, &kernel_bytes)) {
-		text_format(why, why_bytes, "there is no file \"%s\" for its kernel", c->kernel);
-		return why;
-	}
-	if (c->ramdisk[0] && !bundle_find(c->ramdisk, &ramdisk, &ramdisk_bytes)) {
-		text_format(why, why_bytes, "there is no file \"%s\" for its ramdisk", c->ramdisk);
-		return why;
-	}
-	return loader_build(d, kernel, kernel_bytes, ramdisk, ramdisk_bytes, c->extra, why,
-	                    why_bytes);
-}
-
-/* NULL, or which step failed. The space is made already. */
-static const char *domain_build(struct domain *d, const struct domain_config *c, char *why,
-                                size_t why_bytes)
-{
-	if (!domain_make_shared_info(d) || !domain_make_vcpus(d, c->vcpus) ||
-	    !special_make_acpi(d) || !special_make_ring(d, SPECIAL_CONSOLE) || !xenstore_create(d))
-		return "the machine has not enough free memory for its vCPUs";
-	if (c->superpages && !domain_fill_large(d))
-		return "the machine has not enough free 2 MiB pieces of memory for superpages=1";
-	return domain_load(d, c, why, why_bytes);
-}
-
-static const char *domain_check(const struct domain_config *c)
-{
-	if (c->vcpus == 0 || c->vcpus > MAX_VCPUS)
-		return "it must have 1 to 8 vCPUs";
-	if (c->memory_mib == 0)
-		return "it must have at least 1 MiB of memory";
-	if (domain_find_name(c->name))
-		return "a domain of this name exists";
-	return NULL;
-}
-
-static void domain_free_struct(struct domain *d)
-{
-	if (mfn_valid(d->shared_info_frame))
-		frame_free(d->shared_info_frame, 0);
-	domain_delist(d);
-	xenstore_free(d);
-	grant_free(d);
-	special_free(d);
-	d->used = false;
-	frame_free(d->frame, domain_order());
-}
-
-static struct domain *domain_alloc(const struct domain_config *c)
-{
-	domid_t id = domain_free_id();
-	mfn_t frame = id ? frame_alloc(domain_order(), FRAME_HYPERVISOR, id) : MFN_NONE;
+	mfn_t frame = frame_alloc(domain_order(), FRAME_HYPERVISOR, id);
 	struct domain *d;
 
 	if (!mfn_valid(frame))
@@ -285,47 +121,16 @@ static struct domain *domain_alloc(const struct domain_config *c)
 	return d;
 }
 
-static struct domain *domain_refuse(char *why, size_t why_bytes, const char *sentence)
+void domain_free(struct domain *d)
 {
-	if (sentence != why)
-		text_format(why, why_bytes, "%s", sentence);
-	return NULL;
-}
-
-struct domain *domain_create(const struct domain_config *c, char *why, size_t why_bytes)
-{
-	const struct space_config sc = domain_space_config(c);
-	const char *error = domain_check(c);
-	struct domain *d;
-
-	ASSERT(machine_cpu() == 0);
-	if (error)
-		return domain_refuse(why, why_bytes, error);
-	if (!overcommit_fits(&sc, BIT(domain_order()) + c->vcpus * FRAMES_A_VCPU + FRAMES_A_DOMAIN,
-	                     why, why_bytes))
-		return NULL;
-	d = domain_alloc(c);
-	if (!d)
-		return domain_refuse(why, why_bytes, "there is no room for one more domain");
-	if (!domain_make_space(d, c)) {
-		domain_free_struct(d);
-		return domain_refuse(why, why_bytes,
-		                     "the machine has not enough free memory to guarantee its min");
-	}
-	domain_enlist(d);
-	error = domain_build(d, c, why, why_bytes);
-	if (error) {
-		domain_destroy(d); /* domain_reap does the rest, a slice at a time */
-		return domain_refuse(why, why_bytes, error);
-	}
-	log_debug("domain %u (%s) is made: %lu us in one piece", d->id, d->name,
-	          (machine_ns() - d->created_ns) / 1000);
-	last_id = d->id;
-	evtchn_peer_add(d);
-	vcpu_start(d->vcpus[0]);
-	if (!c->paused)
-		domain_unpause(d);
-	return d;
+	if (mfn_valid(d->shared_info_frame))
+		frame_free(d->shared_info_frame, 0);
+	domain_delist(d);
+	xenstore_free(d);
+	grant_free(d);
+	special_free(d);
+	d->used = false;
+	frame_free(d->frame, domain_order());
 }
 
 /* ---- pausing ---- */
@@ -461,7 +266,7 @@ static bool domain_destroy_slice(struct domain *d)
 		d->shared_info_mapped = false;
 	if (!space_destroy_step(&d->space, REAP_PAGES))
 		return false;
-	domain_free_struct(d);
+	domain_free(d);
 	return true;
 }
 

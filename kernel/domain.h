@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Domains and their vCPUs: the structures that kernel/ shares. Who owns what:
- *	domain.c  life of a domain: create, destroy in slices, lists
+ *	domain.c  life of a domain: lists, pause, destroy in slices;  create.c  how one is made
  *	vcpu.c    states of a vCPU and the moves between them
  *	sched.c   which runnable vCPU runs where
  *	exit.c    what an exit means; hypercall.c and the hc_*.c files serve hypercalls
@@ -235,11 +235,10 @@ struct domain *domain_find_name(const char *name); /* by name, or by decimal id 
 /* Calls f for each domain in id order. */
 void domain_each(void (*f)(struct domain *d, void *arg), void *arg);
 
-/*
- * Build a domain from its description and start it (unless paused). On failure
- * returns NULL, nothing is left behind, and why holds a sentence.
- */
-struct domain *domain_create(const struct domain_config *c, char *why, size_t why_bytes);
+/* Its own structure, in no list, with nothing in it but its description; NULL: no memory. And gone. */
+struct domain *domain_alloc(const struct domain_config *c, domid_t id);
+void domain_free(struct domain *d); /* no vCPU and no space is left */
+uint64_t domain_frames(void);       /* that it takes */
 
 /* Begin to destroy; the memory goes back in slices (domain_reap). */
 void domain_destroy(struct domain *d);
@@ -374,11 +373,13 @@ bool special_make_ring(struct domain *d, enum special_page which) must_check;
 bool special_make_acpi(struct domain *d) must_check; /* with the tables in it; nr_vcpus is set */
 void special_free(struct domain *d); /* the space is gone: nobody maps them any more */
 
-/* ---- loader.c ---- */
-/* Load a PVH ELF image and its ramdisk; set vCPU 0's first state. NULL or a sentence. */
-const char *loader_build(struct domain *d, const void *kernel, uint64_t kernel_bytes,
-                         const void *ramdisk, uint64_t ramdisk_bytes, const char *cmdline,
-                         char *why, size_t why_bytes);
+/* ---- create.c ---- */
+/*
+ * Build a domain from its description and start it (unless paused), in one go: for who has nothing
+ * else to do (kernel/create.h has it in steps). On failure returns NULL, nothing is left behind but
+ * what domain_reap takes down, and why holds a sentence.
+ */
+struct domain *domain_create(const struct domain_config *c, char *why, size_t why_bytes);
 
 /* ---- console.c: what guests print ---- */
 /* Bytes that the guest wrote, already copied; at most a few KiB a call. */

@@ -251,6 +251,8 @@ static void turn(void)
 	turn_began = machine_ns();
 	run.later = false;
 	if (run.interrupted && !run.verb->keys) {
+		if (run.cancel)
+			run.cancel();
 		log_focus(0);
 		done(run.verb->name, 130); /* as a shell says of Ctrl-C */
 		return;

@@ -31,7 +31,8 @@ struct run {
 	bool interrupted; /* Ctrl-C was typed */
 	bool later;       /* set by a call that waits for time to pass: no hurry with the next */
 	unsigned calls;   /* before this one */
-	uint64_t at[4];   /* the verb's own: where it is */
+	void (*cancel)(void); /* set while something is half done: Ctrl-C calls it */
+	uint64_t at[4];       /* the verb's own: where it is */
 };
 
 struct verb {

@@ -2,6 +2,7 @@
 /* The monitor's verbs for domains. Domains are made and ended on this CPU only. */
 #include "kernel/bundle.h"
 #include "kernel/config.h"
+#include "kernel/create.h"
 #include "kernel/log.h"
 #include "kernel/monitor.h"
 #include "kernel/overcommit.h"
@@ -219,28 +220,51 @@ static void print_files(void)
 	log_print("There are these files:%s\n", names);
 }
 
+static struct creation making;
+
+static void create_interrupted(void)
+{
+	create_cancel(&making);
+	log_print("domain \"%s\" was not made\n", making.config.name);
+}
+
+static bool create_failed(struct run *r)
+{
+	const void *data;
+	uint64_t bytes;
+
+	if (!bundle_find(making.config.kernel, &data, &bytes))
+		print_files();
+	return monitor_fail(r, "domain \"%s\" was not made: %s", making.config.name, making.why);
+}
+
 /* at[0]: how many of `count` were made */
 bool monitor_create(struct run *r)
 {
 	static struct domain_config all, one; /* kept between calls */
 	const struct config_sink sink = {create_complain, r};
-	char why[200] = "";
-	const void *data;
-	uint64_t bytes;
-	struct domain *d;
 
 	if (startup_refused())
 		return monitor_fail(r, "no guest can run here: %s", startup_refused());
 	if (r->calls == 0 && !config_parse_words("create", r->rest, NULL, &all, &sink))
 		return true;
-	config_instance(&all, (unsigned)r->at[0], &one);
-	d = domain_create(&one, why, sizeof(why));
-	if (!d && !bundle_find(one.kernel, &data, &bytes))
-		print_files();
-	if (!d)
-		return monitor_fail(r, "domain \"%s\" was not made: %s", one.name, why);
-	log_print("domain %u is \"%s\"%s\n", d->id, d->name,
-	          d->paused ? ", paused: `unpause` starts it" : "");
+	if (!r->cancel) {
+		config_instance(&all, (unsigned)r->at[0], &one);
+		create_begin(&making, &one);
+		r->cancel = create_interrupted;
+	}
+	switch (create_step(&making)) {
+	case CREATE_MORE:
+		return false;
+	case CREATE_FAILED:
+		r->cancel = NULL;
+		return create_failed(r);
+	case CREATE_DONE:
+		break;
+	}
+	r->cancel = NULL;
+	log_print("domain %u is \"%s\"%s\n", making.domain->id, making.domain->name,
+	          making.domain->paused ? ", paused: `unpause` starts it" : "");
 	return ++r->at[0] == all.count;
 }
 

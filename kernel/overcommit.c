@@ -22,7 +22,6 @@
 #include "kernel/waiters.h"
 #include "mm/fund.h"
 #include "mm/policy/reserve.h"
-#include "mm/repay.h"
 
 #define STALL_NS      UINT64_C(2000000000) /* more than the patience of waiters.c */
 #define RESERVE_LOOK  UINT64_C(100000000)  /* the reserve is sized so often */
@@ -220,9 +219,7 @@ bool overcommit_fits(const struct space_config *c, uint64_t other_frames, char *
 	struct fund_view f;
 	struct mm_stats st;
 
-	do
-		f = fund_look();
-	while (f.free < f.debt + f.loans + f.reserve_level + need && repay_some());
+	f = fund_look();
 	if (f.free >= f.debt + f.loans + f.reserve_level + need)
 		return true;
 	st = mm_stats();

@@ -28,7 +28,8 @@ uint64_t overcommit_longest_ns(const struct domain *d, unsigned *waiting);
 
 /*
  * Whether a domain of this description can be promised its min, beside all that is promised
- * already. If not, why says what is missing, where it is and what would help.
+ * already. If not, why says what is missing, where it is and what would help; what domains on
+ * their way out still hold is for the caller to get first (repay_some).
  */
 bool overcommit_fits(const struct space_config *c, uint64_t other_frames, char *why, size_t bytes);
 

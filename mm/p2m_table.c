@@ -10,7 +10,6 @@
 #include "mm/p2m.h"
 #include "mm/p2m_table.h"
 #include "mm/fund_batch.h"
-#include "mm/repay.h"
 
 #define TABLES_ELSEWHERE 16u /* for mappings outside of promised RAM */
 
@@ -117,24 +116,21 @@ uint64_t space_tables_needed(const struct space_config *c)
 	return tables_wanted(&s);
 }
 
-enum mm_status p2m_pool_fill(struct space *s)
+enum mm_status p2m_pool_fill(struct space *s, uint64_t budget)
 {
 	uint64_t want = tables_wanted(s);
 
-	s->table_promised = tables_promised(s);
-	for (uint64_t i = 0; i < want; i++) {
-		mfn_t table;
+	for (; s->stats.table_frames < want; budget--) {
+		mfn_t table = budget ? fund_alloc(0, FRAME_TABLE, s->domid) : MFN_NONE;
 
-		do
-			table = fund_alloc(0, FRAME_TABLE, s->domid);
-		while (!mfn_valid(table) && repay_some());
-		if (!mfn_valid(table)) {
-			ASSERT(p2m_pool_drain(s, UINT64_MAX));
-			return MM_NOMEM;
-		}
+		if (!mfn_valid(table))
+			return budget ? MM_NOMEM : MM_MORE;
 		p2m_table_release(s, table, false);
 		s->stats.table_frames++;
 	}
+	if (mfn_valid(s->root))
+		return MM_OK;
+	s->table_promised = tables_promised(s);
 	s->root = p2m_table_alloc(s, false);
 	ASSERT(mfn_valid(s->root));
 	return MM_OK;

@@ -11,8 +11,11 @@ bool p2m_table_promised(const struct space *s, gfn_t gfn, unsigned level);
 /* Where its RAM lies: low_pages, high_first, high_pages, memory_pages, max_pages (space.c). */
 void space_place_ram(struct space *s, const struct space_config *c);
 
-/* Take all table frames and the root. MM_NOMEM: none is taken. */
-enum mm_status p2m_pool_fill(struct space *s) must_check;
+/*
+ * Take the table frames, up to `budget` a call, and the root last. MM_MORE: not all are there;
+ * MM_NOMEM: there is no frame now. Either way what was taken is kept (p2m_tables_free).
+ */
+enum mm_status p2m_pool_fill(struct space *s, uint64_t budget) must_check;
 
 /* Up to `budget` of the pool's frames go back; whether all did. */
 bool p2m_pool_drain(struct space *s, uint64_t budget) must_check;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a space. Making one checks, then takes its table frames and its
- * guarantee, then publishes it: after that nothing can fail. Taking one down goes in slices:
+ * The life of a space. Making one checks, then takes its table frames, in slices, then its
+ * guarantee, then publishes it: after that nothing can fail. A making that fails, or is given up,
+ * is marked as dying, and gives its frames back in slices, too. Taking one down goes in these:
  *
  *	first slice	dying: no new mapping; its guarantee is nobody's debt any more; its
  *			memory is offered to whoever is short (repay.c)
@@ -48,35 +49,60 @@ static void space_init(struct space *s, const struct space_config *c)
 	flush_space_init(s);
 }
 
-/* Take back what a space without any leaf has: tables, then the guarantee. */
-static void space_undo(struct space *s)
+enum mm_status space_create_begin(struct space *s, const struct space_config *c)
 {
-	while (!p2m_tables_free(s, UINT64_MAX))
-		;
-	fund_close(s);
-}
-
-enum mm_status space_create(struct space *s, const struct space_config *c)
-{
-	struct space *none = NULL;
-	enum mm_status st;
-
 	ASSERT(mm.format);
 	if (!space_config_ok(c) || space_find(c->domid))
 		return MM_INVAL;
 	space_init(s, c);
-	st = p2m_pool_fill(s);
+	return MM_OK;
+}
+
+/* It has all that it needs. MM_INVAL: another CPU was faster with this domain id. */
+static enum mm_status space_publish(struct space *s)
+{
+	struct space *none = NULL;
+
+	if (!atomic_compare_exchange_strong(&mm.spaces[s->domid], &none, s)) {
+		fund_close(s);
+		while (!p2m_tables_free(s, UINT64_MAX))
+			;
+		return MM_INVAL;
+	}
+	if (trace_on())
+		trace_space_begin(s);
+	return MM_OK;
+}
+
+enum mm_status space_create_step(struct space *s, const struct space_config *c, uint64_t budget)
+{
+	enum mm_status st;
+
+	if (s->dying)
+		return p2m_tables_free(s, budget) ? MM_NOMEM : MM_MORE;
+	st = p2m_pool_fill(s, budget);
+	if (st == MM_OK)
+		st = fund_open(s, c->min_pages, c->loan_pages);
+	if (st == MM_OK)
+		return space_publish(s);
+	s->dying = st == MM_NOMEM && !repay_some();
+	return MM_MORE;
+}
+
+void space_create_cancel(struct space *s)
+{
+	s->dying = true;
+}
+
+enum mm_status space_create(struct space *s, const struct space_config *c)
+{
+	enum mm_status st = space_create_begin(s, c);
+
 	if (st != MM_OK)
 		return st;
 	do
-		st = fund_open(s, c->min_pages, c->loan_pages);
-	while (st == MM_NOMEM && repay_some());
-	if (st == MM_OK && !atomic_compare_exchange_strong(&mm.spaces[c->domid], &none, s))
-		st = MM_INVAL; /* another CPU was faster with this domain id */
-	if (st != MM_OK)
-		space_undo(s);
-	else if (trace_on())
-		trace_space_begin(s);
+		st = space_create_step(s, c, UINT64_MAX);
+	while (st == MM_MORE);
 	return st;
 }
 

@@ -140,6 +140,16 @@ struct space {
  */
 enum mm_status space_create(struct space *s, const struct space_config *c) must_check;
 
+/*
+ * The same in steps that guests can run between. Begin: MM_INVAL, or MM_OK and nothing is taken
+ * yet. Then a step takes up to `budget` frames, or gives a few back for others' sake; MM_MORE:
+ * there is another to make; MM_OK: the space is made; else it is not, and nothing is left of it. Cancel, between two steps: those that follow end with MM_NOMEM.
+ */
+enum mm_status space_create_begin(struct space *s, const struct space_config *c) must_check;
+enum mm_status space_create_step(struct space *s, const struct space_config *c,
+                                 uint64_t budget) must_check;
+void space_create_cancel(struct space *s);
+
 /* The page-table frames that space_create takes for a space of this description. */
 uint64_t space_tables_needed(const struct space_config *c);
 

@@ -10,6 +10,7 @@ enum mm_status {
 	MM_PINNED, /* the frame is held by the hypervisor and cannot move or go away */
 	MM_LIMIT,  /* a limit of this domain is reached (maxmem, page-table frames, pins) */
 	MM_INVAL,  /* an argument makes no sense */
+	MM_MORE,   /* done in part: make the same call again */
 };
 
 #endif

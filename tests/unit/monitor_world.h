@@ -17,6 +17,7 @@
 
 #include "kernel/abi/quire.h"
 #include "kernel/bundle.h"
+#include "kernel/create.h"
 #include "kernel/log.h"
 #include "kernel/monitor.h"
 #include "kernel/quota.h"
@@ -162,13 +163,28 @@ static __attribute__((unused)) struct vcpu *new_vcpu(struct domain *d)
 	return &v;
 }
 
-struct domain *domain_create(const struct domain_config *c, char *why, size_t why_bytes)
+static unsigned create_steps = 1, create_cancelled;
+
+void create_begin(struct creation *c, const struct domain_config *config)
 {
-	created = *c;
+	memset(c, 0, sizeof(*c));
+	c->config = created = *config;
+}
+
+enum create_state create_step(struct creation *c)
+{
+	if (++c->steps < create_steps)
+		return CREATE_MORE;
 	if (!create_fails)
-		return new_domain(9, c->name);
-	snprintf(why, why_bytes, "%s", create_fails);
-	return NULL;
+		c->domain = new_domain(9, c->config.name);
+	else
+		snprintf(c->why, sizeof(c->why), "%s", create_fails);
+	return create_fails ? CREATE_FAILED : CREATE_DONE;
+}
+
+void create_cancel(struct creation *c)
+{
+	create_cancelled += c->steps;
 }
 
 void domain_destroy(struct domain *d)

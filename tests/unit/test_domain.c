@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "kernel/bundle.h"
+#include "kernel/create.h"
 #include "kernel/domain.h"
 #include "tests/host/env.h"
 #include "tests/host/fake_hvm.h"
@@ -29,6 +30,9 @@ static struct {
 		uint32_t entry;
 	} note;
 } image;
+
+#define RAMDISK_PAGES 3000u
+static uint8_t ramdisk[RAMDISK_PAGES * PAGE_SIZE];
 
 static const struct domain_config description = {
     .name = "a", .kernel = "a", .memory_mib = 4, .min_mib = UINT32_MAX, .vcpus = 2, .count = 1};
@@ -74,9 +78,11 @@ static int start(void **state)
 
 	(void)state;
 	make_image();
-	bi.nr_modules = 1;
+	bi.nr_modules = 2;
 	bi.modules[0] = (struct boot_module){
 	    .data = &image, .bytes = sizeof(image), .cmdline = "kernel name=a memory=4"};
+	bi.modules[1] = (struct boot_module){
+	    .data = ramdisk, .bytes = sizeof(ramdisk), .cmdline = "ramdisk name=a"};
 	(void)bundle_open(&bi, &list, &sink);
 	assert_int_equal(list.n, 1);
 	fake_start(1);
@@ -93,13 +99,8 @@ static int stop(void **state)
 static struct domain *create(char why[200])
 {
 	struct domain_config c = description;
-	const void *data;
-	uint64_t bytes;
 
-	/* The bundle calls the file by a name of its own. */
-	for (unsigned i = 0; bundle_name(i); i++)
-		if (bundle_find(bundle_name(i), &data, &bytes))
-			snprintf(c.kernel, sizeof(c.kernel), "%s", bundle_name(i));
+	snprintf(c.kernel, sizeof(c.kernel), "%s", bundle_name(0)); /* a name of the bundle's own */
 	why[0] = '\0';
 	return domain_create(&c, why, 200);
 }
@@ -200,6 +201,121 @@ static void test_quota(void **state)
 	assert_null(domain_find(1));
 }
 
+/* A description of which much is to be done: page tables, 2 MiB pieces, a large ramdisk. */
+static struct domain_config large_one(void)
+{
+	struct domain_config c = description;
+
+	snprintf(c.kernel, sizeof(c.kernel), "%s", bundle_name(0));
+	snprintf(c.ramdisk, sizeof(c.ramdisk), "%s", bundle_name(1));
+	c.memory_mib = 32;
+	c.maxmem_mib = 2048;
+	c.min_mib = 0;
+	return c;
+}
+
+/*
+ * A domain is made in steps, none of which takes more than CREATE_PAGES pages, or one large
+ * one; nobody finds it before it is whole, and then its ramdisk is there, every byte.
+ */
+static void test_made_in_steps(void **state)
+{
+	static struct creation c;
+	struct domain_config config = large_one();
+	uint64_t all = 0;
+	enum create_state st;
+	uint8_t page[PAGE_SIZE];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(ramdisk); i++)
+		ramdisk[i] = (uint8_t)(i * 7 + i / PAGE_SIZE);
+	for (unsigned large = 0; large < 2; large++) {
+		config.superpages = large;
+		create_begin(&c, &config);
+		do {
+			uint64_t before = host_free_frames(), took;
+
+			assert_null(domain_find_name("a"));
+			st = create_step(&c);
+			took = before - host_free_frames();
+			assert_true(took <= (large ? LARGE_PAGES : CREATE_PAGES));
+			all += took;
+		} while (st == CREATE_MORE);
+		assert_int_equal(st, CREATE_DONE);
+		assert_true(c.steps >= all / (large ? LARGE_PAGES : CREATE_PAGES));
+		assert_ptr_equal(domain_find_name("a"), c.domain);
+		for (unsigned i = 0; i < RAMDISK_PAGES; i++) {
+			uint64_t at = c.loader.layout.ramdisk + (uint64_t)i * PAGE_SIZE;
+
+			assert_int_equal(mm_read(&c.domain->space, at, page, PAGE_SIZE), MM_OK);
+			assert_memory_equal(page, ramdisk + (size_t)i * PAGE_SIZE, PAGE_SIZE);
+		}
+		domain_destroy(c.domain);
+		reap();
+		all = 0;
+	}
+}
+
+/* Given up before any of its steps: what was made of it goes, and the next one can be made. */
+static void test_given_up(void **state)
+{
+	static struct creation c;
+	const struct domain_config config = large_one();
+	uint64_t free = host_free_frames();
+	enum create_state st = CREATE_MORE;
+	unsigned most;
+
+	(void)state;
+	for (most = 0; st == CREATE_MORE; most++) {
+		create_begin(&c, &config);
+		for (unsigned i = 0; i < most && st == CREATE_MORE; i++)
+			st = create_step(&c);
+		if (st != CREATE_MORE)
+			break;
+		create_cancel(&c);
+		assert_null(domain_find_name("a"));
+		reap();
+		assert_int_equal(host_free_frames(), free);
+		assert_int_equal(mm_audit().failures, 0);
+	}
+	assert_int_equal(st, CREATE_DONE);
+	assert_true(most > RAMDISK_PAGES / CREATE_PAGES);
+	domain_destroy(c.domain);
+	reap();
+}
+
+/* While one is made its id is not given away, and a domain that goes makes room for it in steps, too. */
+static void test_room_is_made(void **state)
+{
+	static struct creation c;
+	struct domain_config config = large_one();
+	char why[200] = "";
+	struct domain *d;
+	unsigned steps = 0;
+
+	(void)state;
+	config.superpages = true;
+	config.memory_mib = config.maxmem_mib = 40;
+	config.min_mib = 40;
+	config.ramdisk[0] = '\0';
+	d = domain_create(&config, why, sizeof(why));
+	assert_string_equal(why, "");
+	assert_non_null(d);
+	snprintf(config.name, sizeof(config.name), "b");
+	assert_null(domain_create(&config, why, sizeof(why))); /* no room beside the first */
+	domain_destroy(d);
+	assert_true(domain_reap()); /* it has begun to go */
+	create_begin(&c, &config);
+	while (create_step(&c) == CREATE_MORE)
+		steps++;
+	assert_string_equal(c.why, "");
+	assert_true(steps > 40u * 256 / LARGE_PAGES +
+	                        8); /* 20 large leaves, and those that had to go first */
+	reap();
+	domain_destroy(c.domain);
+	reap();
+}
+
 /* A creation that fails late gives its memory back in slices, and none is longer than a destroyed
  * domain's. */
 static void test_undone_in_slices(void **state)
@@ -285,8 +401,11 @@ static void test_shutdown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(test_life),  T(test_no_memory),        T(test_ids), T(test_groups), T(test_shutdown),
-	    T(test_quota), T(test_undone_in_slices),
+	    T(test_life),          T(test_no_memory),
+	    T(test_ids),           T(test_groups),
+	    T(test_shutdown),      T(test_quota),
+	    T(test_made_in_steps), T(test_given_up),
+	    T(test_room_is_made),  T(test_undone_in_slices),
 	};
 
 	return cmocka_run_group_tests_name("domain", tests, NULL, NULL);

@@ -52,6 +52,18 @@ static struct result op_create(unsigned limit)
 	return st(space_create(&fresh, &c));
 }
 
+static struct result op_create_steps(unsigned limit)
+{
+	struct space_config c = {
+	    .domid = 3, .share_group = 3, .memory_pages = 600, .max_pages = 2000, .min_pages = 30};
+	enum mm_status now = space_create_begin(&fresh, &c);
+
+	(void)limit;
+	for (now = now == MM_OK ? MM_MORE : now; now == MM_MORE;)
+		now = space_create_step(&fresh, &c, 2);
+	return st(now);
+}
+
 static struct result op_destroy(unsigned limit)
 {
 	(void)limit;
@@ -329,51 +341,53 @@ static const struct row {
 	bool allocates;
 	struct result (*run)(unsigned limit); /* of several pages, the first `limit` only */
 } rows[] = {
-    {"space_create",                                       "tables, guarantee",            MAY,   op_create            },
-    {"space_destroy_step",                                 "a domain ends",                NEVER, op_destroy           },
-    {"mm_fault",                                           "a read of an untouched page",  NEVER, op_fault_read        },
-    {"mm_fault",                                           "a first write",                MAY,   op_fault_touch       },
-    {"mm_fault",                                           "a first write, no table",      MAY,   op_fault_touch_table },
-    {"mm_fault",                                           "a first write after a read",   MAY,   op_fault_touch_read  },
-    {"mm_fault",                                           "a break of a shared page",     MAY,   op_fault_shared      },
-    {"mm_fault",                                           "a break by a guest walk",      MAY,   op_fault_walk        },
-    {"mm_fault",                                           "a break of a page of zeroes",  MAY,   op_fault_zero        },
-    {"mm_fault",                                           "a break of a page of ones",    MAY,   op_fault_ones        },
-    {"mm_fault",                                           "a take-over",                  NEVER, op_fault_last        },
-    {"mm_fault",                                           "a write to a private page",    NEVER, op_fault_private     },
-    {"mm_fault",                                           "a fetch splits a large leaf",  NEVER, op_fault_fetch       },
-    {"mm_fault",                                           "a read of a compressed page",  MAY,   op_fault_packed      },
-    {"mm_fault",                                           "a write to a compressed page", MAY,   op_fault_packed_write},
-    {"mm_fault",                                           "a read of a filled page",      MAY,   op_fault_filled      },
-    {"compress_some",                                      "512 cold pages",               NEVER, op_compress          },
-    {"mm_read",                                            "eight pages of all kinds",     NEVER, op_read              },
-    {"mm_read_where",                                      "eight pages of all kinds",     NEVER, op_read_where        },
-    {"mm_write",                                           "six pages of all kinds",       MAY,   op_write             },
-    {"mm_pin",                                             "an untouched page",            MAY,   op_pin_touch         },
-    {"mm_pin",                                             "a shared page",                MAY,   op_pin_break         },
-    {"mm_pin",                                             "a pinned page",                NEVER, op_pin_again         },
-    {"mm_unpin",                                           "a pinned page",                NEVER, op_unpin             },
-    {"mm_populate_large",                                  "where one page was read",      MAY,   op_populate_large    },
-    {"mm_coalesce",                                        "by copy",                      MAY,   op_coalesce          },
-    {"mm_map_service",                                     "over a page, a hole, nothing", NEVER, op_map_service       },
-    {"mm_unmap_service",                                   "a service page",               NEVER, op_unmap_service     },
-    {"mm_map_granted mm_unmap_granted mm_replace_granted", "a page of another's",          NEVER,
-     op_granted                                                                                                        },
-    {"balloon_out",                                        "twelve pages of all kinds",    NEVER, op_balloon_out       },
-    {"balloon_out",                                        "large extents",                NEVER, op_balloon_out_large },
-    {"balloon_in",                                         "seventy pages",                MAY,   op_balloon_in        },
-    {"balloon_in",                                         "a large extent",               MAY,   op_balloon_in_large  },
-    {"balloon_in",                                         "a large extent, page by page", MAY,   op_balloon_in_small  },
-    {"scan_slice",                                         "merges",                       NEVER, op_scan_slice        },
-    {"scan_settle",                                        "merges all of a large leaf",   NEVER, op_scan_settle       },
-    {"frame_alloc",                                        "one frame",                    MAY,   op_frame_alloc       },
-    {"frame_alloc",                                        "a large frame",                MAY,   op_frame_alloc_large },
-    {"frame_free frame_of",                                "a service page",               NEVER, op_frame_free        },
+    {"space_create",                                             "tables, guarantee",            MAY,   op_create            },
+    {"space_create_begin space_create_step space_create_cancel", "tables, guarantee, in steps",  MAY,
+     op_create_steps                                                                                                         },
+    {"space_destroy_step",                                       "a domain ends",                NEVER, op_destroy           },
+    {"mm_fault",                                                 "a read of an untouched page",  NEVER, op_fault_read        },
+    {"mm_fault",                                                 "a first write",                MAY,   op_fault_touch       },
+    {"mm_fault",                                                 "a first write, no table",      MAY,   op_fault_touch_table },
+    {"mm_fault",                                                 "a first write after a read",   MAY,   op_fault_touch_read  },
+    {"mm_fault",                                                 "a break of a shared page",     MAY,   op_fault_shared      },
+    {"mm_fault",                                                 "a break by a guest walk",      MAY,   op_fault_walk        },
+    {"mm_fault",                                                 "a break of a page of zeroes",  MAY,   op_fault_zero        },
+    {"mm_fault",                                                 "a break of a page of ones",    MAY,   op_fault_ones        },
+    {"mm_fault",                                                 "a take-over",                  NEVER, op_fault_last        },
+    {"mm_fault",                                                 "a write to a private page",    NEVER, op_fault_private     },
+    {"mm_fault",                                                 "a fetch splits a large leaf",  NEVER, op_fault_fetch       },
+    {"mm_fault",                                                 "a read of a compressed page",  MAY,   op_fault_packed      },
+    {"mm_fault",                                                 "a write to a compressed page", MAY,   op_fault_packed_write},
+    {"mm_fault",                                                 "a read of a filled page",      MAY,   op_fault_filled      },
+    {"compress_some",                                            "512 cold pages",               NEVER, op_compress          },
+    {"mm_read",                                                  "eight pages of all kinds",     NEVER, op_read              },
+    {"mm_read_where",                                            "eight pages of all kinds",     NEVER, op_read_where        },
+    {"mm_write",                                                 "six pages of all kinds",       MAY,   op_write             },
+    {"mm_pin",                                                   "an untouched page",            MAY,   op_pin_touch         },
+    {"mm_pin",                                                   "a shared page",                MAY,   op_pin_break         },
+    {"mm_pin",                                                   "a pinned page",                NEVER, op_pin_again         },
+    {"mm_unpin",                                                 "a pinned page",                NEVER, op_unpin             },
+    {"mm_populate_large",                                        "where one page was read",      MAY,   op_populate_large    },
+    {"mm_coalesce",                                              "by copy",                      MAY,   op_coalesce          },
+    {"mm_map_service",                                           "over a page, a hole, nothing", NEVER, op_map_service       },
+    {"mm_unmap_service",                                         "a service page",               NEVER, op_unmap_service     },
+    {"mm_map_granted mm_unmap_granted mm_replace_granted",       "a page of another's",          NEVER,
+     op_granted                                                                                                              },
+    {"balloon_out",                                              "twelve pages of all kinds",    NEVER, op_balloon_out       },
+    {"balloon_out",                                              "large extents",                NEVER, op_balloon_out_large },
+    {"balloon_in",                                               "seventy pages",                MAY,   op_balloon_in        },
+    {"balloon_in",                                               "a large extent",               MAY,   op_balloon_in_large  },
+    {"balloon_in",                                               "a large extent, page by page", MAY,   op_balloon_in_small  },
+    {"scan_slice",                                               "merges",                       NEVER, op_scan_slice        },
+    {"scan_settle",                                              "merges all of a large leaf",   NEVER, op_scan_settle       },
+    {"frame_alloc",                                              "one frame",                    MAY,   op_frame_alloc       },
+    {"frame_alloc",                                              "a large frame",                MAY,   op_frame_alloc_large },
+    {"frame_free frame_of",                                      "a service page",               NEVER, op_frame_free        },
     {"mm_stats space_stats p2m_lookup p2m_next space_find share_split share_part mm_account "
      "space_tables_needed mm_audit "
      "flush_enter flush_leave "
-     "dirty_logged mm_dirty_source dirty_name",       "looking",                      NEVER, op_look              },
-    {"mm_init mm_set_format mm_set_large_nx dirty_best",   "before the first space",       NEVER, NULL                 },
+     "dirty_logged mm_dirty_source dirty_name",             "looking",                      NEVER, op_look              },
+    {"mm_init mm_set_format mm_set_large_nx dirty_best",         "before the first space",       NEVER, NULL                 },
 };
 
 /* ---- one try, in a child ---- */

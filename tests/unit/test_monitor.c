@@ -137,24 +137,6 @@ static void list_shows_who_lags(void **state)
 	assert_heard("\"lags\":\"\"");
 }
 
-static void creating(void **state)
-{
-	(void)state;
-	type("create name=x kernel=hello.elf memory=32 extra='a b' paused=1\r");
-	assert_heard("domain 9 is \"x\"");
-	assert_heard("status=0");
-	assert_string_equal(created.extra, "a b");
-	type("create name=y kernel=hello.elf memory=32 count=2\r");
-	assert_string_equal(created.name, "y-2");
-	create_fails = "there is no such file";
-	type("create name=z kernel=none memory=32\r");
-	assert_heard("There are these files: hello.elf\n");
-	assert_heard("create: domain \"z\" was not made: there is no such file\n");
-	refused = "no AMD-V";
-	type("create name=z kernel=hello.elf memory=32\r");
-	assert_heard("create: no guest can run here: no AMD-V\n");
-}
-
 /* `wait` is not done while the domain runs, and the machine goes on meanwhile. */
 static void waiting(void **state)
 {
@@ -557,7 +539,6 @@ int main(void)
 	    cmocka_unit_test_setup(shutdown_asks, fresh),
 	    cmocka_unit_test_setup(reboot_and_sysrq, fresh),
 	    cmocka_unit_test_setup(list_shows_who_lags, fresh),
-	    cmocka_unit_test_setup(creating, fresh),
 	    cmocka_unit_test_setup(waiting, fresh),
 	    cmocka_unit_test_setup(sleeping, fresh),
 	    cmocka_unit_test_setup(keys_while_a_command_runs, fresh),

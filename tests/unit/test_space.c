@@ -50,6 +50,48 @@ static void bad_configs(void **state)
 	assert_null(space_find(999));
 }
 
+/* In steps: none takes more frames than it may, nobody finds the space before the last. Given up at
+ * any step, it gives them back, again no more a step. */
+static void create_in_steps(void **state)
+{
+	const struct space_config c = {2, 7, 4000, 4000, 100};
+	const uint64_t budget = 3, free = host_free_frames();
+	unsigned all = 0, steps;
+	enum mm_status st;
+	struct space s;
+
+	(void)state;
+	for (unsigned most = 1; !all; most++) {
+		assert_int_equal(space_create_begin(&s, &c), MM_OK);
+		for (steps = 0, st = MM_MORE; st == MM_MORE && steps < most; steps++) {
+			uint64_t before = host_free_frames();
+
+			assert_null(space_find(2));
+			st = space_create_step(&s, &c, budget);
+			assert_true(before - host_free_frames() <= budget);
+		}
+		if (st == MM_OK) {
+			all = steps;
+			break;
+		}
+		space_create_cancel(&s);
+		for (st = MM_MORE; st == MM_MORE;) {
+			uint64_t before = host_free_frames();
+
+			st = space_create_step(&s, &c, budget);
+			assert_true(host_free_frames() - before <= budget);
+		}
+		assert_int_equal(st, MM_NOMEM);
+		assert_int_equal(host_free_frames(), free);
+		assert_null(space_find(2));
+		audit_passes();
+	}
+	assert_true(all >= s.stats.table_frames / budget);
+	assert_ptr_equal(space_find(2), &s);
+	audit_passes();
+	destroy_space(&s);
+}
+
 /* The k-th allocation of a create fails, for every k: nothing is left behind. */
 static void create_fails_at_every_step(void **state)
 {
@@ -418,6 +460,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(bad_configs),
+	    T(create_in_steps),
 	    T(create_fails_at_every_step),
 	    T(destroy_in_slices),
 	    T(destroy_slices_are_small),
