@@ -192,7 +192,7 @@ struct domain {
 	uint64_t callback_param; /* as set, for get_param */
 
 	/* what the operator wants of the guest, and since when (wish.c) */
-	uint64_t target_pages, target_ns, shutdown_ns;
+	uint64_t target_pages, target_ns, shutdown_ns, sysrq_ns;
 	uint64_t balloon_ns;  /* when its balloon moved last */
 	uint64_t limit_pages; /* the operator's word on memory; reclaim may ask for less */
 	uint32_t shares;

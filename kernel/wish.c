@@ -27,13 +27,19 @@
 
 /* ---- asking ---- */
 
-static void wish_tell(struct domain *d, const char *path, const char *value)
+/* Read back: it stands there, unless the guest has taken it already, and emptied the node. */
+static bool wish_stands(struct domain *d, const char *path, const char *value)
 {
 	char back[24] = "";
 
+	return xenstore_read(d, path, back, sizeof(back)) && (!back[0] || !strcmp(back, value));
+}
+
+static void wish_tell(struct domain *d, const char *path, const char *value)
+{
 	if (!d->store)
 		return;
-	if (!xenstore_write(d, path, value) || !xenstore_read(d, path, back, sizeof(back)))
+	if (!xenstore_write(d, path, value) || !wish_stands(d, path, value))
 		log_warn("domain %u (%s): its xenstore has no room for %s", d->id, d->name, path);
 }
 
@@ -70,6 +76,7 @@ void domain_sysrq(struct domain *d, char letter)
 {
 	const char text[2] = {letter, '\0'};
 
+	d->sysrq_ns = machine_ns();
 	wish_tell(d, PATH_SYSRQ, text);
 }
 
@@ -122,10 +129,21 @@ static bool wish_lags_memory(struct domain *d, char *text, size_t bytes)
 	return true;
 }
 
+/* What a key does is the guest's affair; that it was taken is seen. */
+static bool wish_lags_sysrq(struct domain *d, char *text, size_t bytes)
+{
+	if (!d->sysrq_ns || !wish_unread(d, PATH_SYSRQ))
+		return false;
+	text_format(text, bytes, "does not follow: SysRq pressed %lu s ago, has not looked",
+	            wish_seconds(d->sysrq_ns));
+	return true;
+}
+
 bool domain_lags(struct domain *d, char *text, size_t bytes)
 {
 	text[0] = '\0';
 	if (d->dying || d->shutdown != SHUTDOWN_NONE)
 		return false;
-	return wish_lags_shutdown(d, text, bytes) || wish_lags_memory(d, text, bytes);
+	return wish_lags_shutdown(d, text, bytes) || wish_lags_memory(d, text, bytes) ||
+	       wish_lags_sysrq(d, text, bytes);
 }

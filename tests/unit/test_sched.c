@@ -163,6 +163,41 @@ static void test_first_cpu(void **state)
 	stop(d, 3);
 }
 
+/*
+ * What a guest is told of its own time is true to the nanosecond: three that work and one that
+ * naps share one CPU. "Running" is what it ran, "runnable" is what others took from it (its
+ * kernel calls that stolen), "blocked" is when it slept; together they are all the time there was.
+ */
+static void test_runstate_is_true(void **state)
+{
+	static const struct behaviour naps = {.sleeps = true, .run_ns = 100000, .nap_ns = 7 * MS};
+	struct domain *d[4];
+
+	(void)state;
+	fake_start(1);
+	fake_run = run;
+	memset(due_of, 0, sizeof(due_of));
+	for (unsigned i = 0; i < 4; i++)
+		d[i] = guest((domid_t)(i + 1), i < 3 ? &busy : &naps);
+	simulate(3 * SECONDS);
+	for (unsigned i = 0; i < 4; i++) {
+		struct vcpu *v = d[i]->vcpus[0];
+		const uint64_t *ns = v->runstate_ns;
+
+		sched_lock();
+		runstate_change(v, v->runstate); /* up to now */
+		sched_unlock();
+		assert_int_equal(ns[RUNSTATE_running], v->ran_ns);
+		assert_int_equal(ns[RUNSTATE_running] + ns[RUNSTATE_runnable] +
+		                     ns[RUNSTATE_blocked] + ns[RUNSTATE_offline],
+		                 machine_ns());
+		assert_int_equal(ns[RUNSTATE_offline], 0);
+		assert_true((ns[RUNSTATE_blocked] > SECONDS) == (i == 3));
+		assert_true((ns[RUNSTATE_runnable] > 19 * SECONDS / 10) == (i < 3));
+	}
+	stop(d, 4);
+}
+
 /* A guest that wakes from a sleep gets a CPU within two slices, though all are taken. */
 static void test_wakes_soon(void **state)
 {
@@ -419,6 +454,7 @@ int main(void)
 	    cmocka_unit_test(test_stopped),    cmocka_unit_test(test_many_wake_soon),
 	    cmocka_unit_test(test_pushed_off), cmocka_unit_test(test_scan_share),
 	    cmocka_unit_test(test_first_cpu),
+	    cmocka_unit_test(test_runstate_is_true),
 	};
 
 	return cmocka_run_group_tests_name("sched", tests, NULL, NULL);

@@ -219,6 +219,22 @@ static void test_shutdown_lags(void **state)
 	d->shutdown = SHUTDOWN_NONE;
 }
 
+/* A key that was not taken is shown; one that was, or was never pressed, is not. */
+static void test_sysrq_lags(void **state)
+{
+	(void)state;
+	host_now_ns[0] += S;
+	assert_string_equal(ask(XS_WRITE, "control/sysrq\0x", 15), "OK");
+	assert_false(domain_lags(d, sentence, sizeof(sentence)));
+	domain_sysrq(d, 'h');
+	value_is("control/sysrq", "h");
+	host_now_ns[0] += 4 * S;
+	assert_true(domain_lags(d, sentence, sizeof(sentence)));
+	assert_string_equal(sentence, "does not follow: SysRq pressed 4 s ago, has not looked");
+	assert_string_equal(ask(XS_WRITE, "control/sysrq", 14), "OK");
+	assert_false(domain_lags(d, sentence, sizeof(sentence)));
+}
+
 /* ---- making ---- */
 
 /* No memory for one of its parts: there is no store, and nothing is lost. */
@@ -248,7 +264,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
 	const struct CMUnitTest tests[] = {
 	    T(test_tree),        T(test_told),          T(test_events),   T(test_without),
-	    T(test_memory_lags), T(test_shutdown_lags), T(test_shortage),
+	    T(test_memory_lags), T(test_shutdown_lags), T(test_sysrq_lags), T(test_shortage),
 	};
 
 	return cmocka_run_group_tests_name("wish", tests, NULL, NULL);
