@@ -407,8 +407,10 @@ static exit_fn *const handlers[EXIT_KINDS] = {
 
 void exit_dispatch(struct vcpu *v, const struct vmexit *x)
 {
-	ASSERT(x->kind < EXIT_KINDS);
-	v->exits[x->kind]++;
+	enum exit_kind kind = x->kind;
+
+	ASSERT(kind < EXIT_KINDS);
+	v->exits[kind]++;
 	v->exits_total++;
-	handlers[x->kind](v, x);
+	handlers[kind](v, x);
 }

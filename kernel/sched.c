@@ -509,7 +509,7 @@ static void sched_run_vcpu(struct cpu_sched *c, struct vcpu *v)
 	while (!c->poll || sched_stay(c, v)) {
 		if (interrupt_wants_look(v) && !interrupt_deliver(v))
 			continue;
-		flush = flush_enter(&v->domain->space);
+		flush = flush_enter(&v->domain->space, v->cpu);
 		hvm->vcpu_run(&v->hv, flush, &x);
 		exit_dispatch(v, &x);
 	}

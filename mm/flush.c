@@ -46,9 +46,8 @@ void flush_space_init(struct space *s)
 		atomic_store_explicit(&s->seen[c], 0, memory_order_relaxed);
 }
 
-bool flush_enter(struct space *s)
+bool flush_enter(struct space *s, unsigned cpu)
 {
-	unsigned cpu = env_cpu();
 	uint64_t generation;
 
 	atomic_store_explicit(&flush_cpus[cpu].running, s, memory_order_relaxed);
@@ -60,9 +59,9 @@ bool flush_enter(struct space *s)
 	return true;
 }
 
-void flush_leave(void)
+void flush_leave(unsigned cpu)
 {
-	struct flush_cpu *c = &flush_cpus[env_cpu()];
+	struct flush_cpu *c = &flush_cpus[cpu];
 
 	/* Nobody else writes it. */
 	atomic_store_explicit(&c->left, atomic_load_explicit(&c->left, memory_order_relaxed) + 1,

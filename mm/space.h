@@ -316,12 +316,13 @@ struct space_stats space_stats(struct space *s);
 /* ---- flushing: used by the run loop around guest mode (mm/flush.c) ---- */
 
 /*
- * This CPU is about to enter guest mode in s; interrupts are off. Returns true
- * if it must first drop every cached second-level translation of s.
+ * This CPU, number `cpu` (env_cpu, which whoever enters and leaves all the time knows already), is
+ * about to enter guest mode in s; interrupts are off. Returns true if it must first drop every
+ * cached second-level translation of s.
  */
-bool flush_enter(struct space *s) must_check;
+bool flush_enter(struct space *s, unsigned cpu) must_check;
 /* Back from guest mode; called before anything else is done with the exit. */
-void flush_leave(void);
+void flush_leave(unsigned cpu);
 
 /*
  * An entry of the CPU's modification log: gfn was written, in s. Called by the CPU that ran s,

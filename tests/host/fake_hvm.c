@@ -55,7 +55,7 @@ static void fake_unload(struct hvm_vcpu *v)
 static void fake_run_op(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 {
 	(void)flush;
-	flush_leave();
+	flush_leave(machine_cpu());
 	fake_run(fake_vcpu_of(v), x);
 }
 

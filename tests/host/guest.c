@@ -72,7 +72,7 @@ void guest_leave(unsigned cpu)
 		return;
 	host_set_cpu(cpu);
 	guest_empty_log(&cpus[cpu]);
-	flush_leave();
+	flush_leave(cpu);
 	host_set_cpu(self);
 	cpus[cpu].inside = NULL;
 	cpus[cpu].exits++;
@@ -115,7 +115,7 @@ static void guest_enter(unsigned cpu, struct space *s)
 		return;
 	guest_leave(cpu);
 	host_set_cpu(cpu);
-	if (flush_enter(s))
+	if (flush_enter(s, cpu))
 		guest_flush(c, s);
 	host_set_cpu(self);
 	c->inside = s;

@@ -325,8 +325,8 @@ static struct result op_look(unsigned limit)
 	(void)space_tables_needed(&(struct space_config){.memory_pages = 1, .max_pages = 1});
 	(void)mm_audit();
 	host_set_cpu(0);
-	if (flush_enter(&a))
-		flush_leave();
+	if (flush_enter(&a, 0))
+		flush_leave(0);
 	host_set_cpu(2);
 	after = snap();
 	return one(split.zero >= 1 && memcmp(&before, &after, sizeof(before)) == 0);

@@ -28,7 +28,7 @@ static bool enter(unsigned cpu, struct space *s)
 	bool flush;
 
 	host_set_cpu(cpu);
-	flush = flush_enter(s);
+	flush = flush_enter(s, cpu);
 	host_set_cpu(3);
 	return flush;
 }
@@ -36,7 +36,7 @@ static bool enter(unsigned cpu, struct space *s)
 static void leave(unsigned cpu)
 {
 	host_set_cpu(cpu);
-	flush_leave();
+	flush_leave(cpu);
 	host_set_cpu(3);
 }
 

@@ -350,7 +350,7 @@ void svm_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 	struct svm_cpu *c = &svm_cpus[cpu];
 
 	if (__builtin_expect(s->shutdown, 0)) {
-		flush_leave();
+		flush_leave(cpu);
 		*x = (struct vmexit){.kind = EXIT_SHUTDOWN, .hw_reason = SVM_SHUTDOWN};
 		return;
 	}
@@ -365,7 +365,7 @@ void svm_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 	svm_enter(s->vmcb_pa, v->regs.gpr, c->host_pa);
 	if (__builtin_expect(spec_ibrs_at_exit, 0))
 		spec_after_exit();
-	flush_leave();
+	flush_leave(cpu);
 	svm_from_vmcb(v, s, b);
 	/* Without OSXSAVE an XSETBV is #UD. */
 	if (b->cr4 & CR4_OSXSAVE)

@@ -136,7 +136,7 @@ static __attribute__((noinline)) bool before_entry(struct hvm_vcpu *v, struct vm
 	struct vmx_vcpu *k = v->vmx;
 
 	if (k->attention & ATTENTION_TRIPLE) {
-		flush_leave();
+		flush_leave(k->host_cpu);
 		*x = (struct vmexit){.kind = EXIT_SHUTDOWN, .hw_reason = REASON_TRIPLE_FAULT};
 		return false;
 	}
@@ -203,13 +203,13 @@ void vmx_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 	if (unlikely(flush))
 		flush_space(k);
 	if (unlikely(vmx_enter(&v->regs, k->launched, &k->host_rsp))) {
-		flush_leave();
+		flush_leave(k->host_cpu);
 		bad_entry(x, 0, vmread(INSTRUCTION_ERROR));
 		return;
 	}
 	if (k->log)
 		empty_log(v);
-	flush_leave();
+	flush_leave(k->host_cpu);
 	read_registers(v);
 	reason = vmread(EXIT_REASON);
 	if (vmx_exit_is_plain(reason)) {
