@@ -8,8 +8,8 @@
  * it is in guest mode with (running; NULL outside of guest mode).
  *
  *	entering CPU			flushing CPU
- *	running = s			generation++
- *	full fence			full fence
+ *	exchange running for s		generation++
+ *					full fence
  *	read generation,		read running: if it is s and seen < generation,
  *	flush if it is news		kick, and wait until that is no longer so
  *
@@ -22,10 +22,11 @@
  * for the p2m lock that the flusher holds. Leaving takes no lock (flush_leave
  * is the first thing after the exit), so this cannot deadlock.
  *
- * env_fence is a locked instruction in the hypervisor. ThreadSanitizer does not
- * model fences, so natively it is a sequentially consistent read-modify-write of
- * one common word: the two are ordered by the word's modification order, and who
- * comes second synchronizes with who came first, which is all that is used here.
+ * All four are sequentially consistent, so they have one order (C11, 7.17.3): two of them store, and
+ * the one of the reads that comes last in it comes after both. On x86 an exchange is locked, and that is
+ * all that the entering side pays: its read is an ordinary load. The flusher's side has a fence
+ * besides, for what it stored before (env_fence; natively a read-modify-write of one common
+ * word, as ThreadSanitizer does not model fences).
  */
 #include "mm/flush.h"
 #include "mm/core.h"
@@ -50,9 +51,8 @@ bool flush_enter(struct space *s, unsigned cpu)
 {
 	uint64_t generation;
 
-	atomic_store_explicit(&flush_cpus[cpu].running, s, memory_order_relaxed);
-	env_fence();
-	generation = atomic_load_explicit(&s->generation, memory_order_acquire);
+	(void)atomic_exchange_explicit(&flush_cpus[cpu].running, s, memory_order_seq_cst);
+	generation = atomic_load_explicit(&s->generation, memory_order_seq_cst);
 	if (atomic_load_explicit(&s->seen[cpu], memory_order_relaxed) == generation)
 		return false;
 	atomic_store_explicit(&s->seen[cpu], generation, memory_order_release);
@@ -92,7 +92,7 @@ uint64_t flush_begin(struct space *s)
 /* Whether this CPU may still use translations of s that are older than generation. */
 static bool flush_owes(unsigned cpu, struct space *s, uint64_t generation)
 {
-	return atomic_load_explicit(&flush_cpus[cpu].running, memory_order_acquire) == s &&
+	return atomic_load_explicit(&flush_cpus[cpu].running, memory_order_seq_cst) == s &&
 	       atomic_load_explicit(&s->seen[cpu], memory_order_acquire) < generation;
 }
 
