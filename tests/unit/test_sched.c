@@ -453,8 +453,7 @@ int main(void)
 	    cmocka_unit_test(test_idle),       cmocka_unit_test(test_pause),
 	    cmocka_unit_test(test_stopped),    cmocka_unit_test(test_many_wake_soon),
 	    cmocka_unit_test(test_pushed_off), cmocka_unit_test(test_scan_share),
-	    cmocka_unit_test(test_first_cpu),
-	    cmocka_unit_test(test_runstate_is_true),
+	    cmocka_unit_test(test_first_cpu),  cmocka_unit_test(test_runstate_is_true),
 	};
 
 	return cmocka_run_group_tests_name("sched", tests, NULL, NULL);

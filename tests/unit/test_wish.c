@@ -263,7 +263,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
 	const struct CMUnitTest tests[] = {
-	    T(test_tree),        T(test_told),          T(test_events),   T(test_without),
+	    T(test_tree),        T(test_told),          T(test_events),     T(test_without),
 	    T(test_memory_lags), T(test_shutdown_lags), T(test_sysrq_lags), T(test_shortage),
 	};
 
