@@ -54,7 +54,7 @@ static void bad_configs(void **state)
  * any step, it gives them back, again no more a step. */
 static void create_in_steps(void **state)
 {
-	const struct space_config c = {2, 7, 4000, 4000, 100};
+	const struct space_config c = {2, 7, 4000, 4000, 100, 0};
 	const uint64_t budget = 3, free = host_free_frames();
 	unsigned all = 0, steps;
 	enum mm_status st;
