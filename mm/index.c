@@ -61,9 +61,24 @@ void index_init(uint32_t *buckets, uint64_t nr_buckets)
 	atomic_store(&index_stale_dropped, 0);
 }
 
+/*
+ * Fingerprints are linear in the words of a page (mm/hash.c): those of pages that count up are equal
+ * steps apart, and might step round in few buckets. So the bits are scattered first, by a map of
+ * 32 bits onto themselves (each step can be undone): no two fingerprints become one.
+ */
+static uint64_t index_bucket(uint32_t fingerprint)
+{
+	const uint32_t odd = UINT32_C(0x9e3779b1);
+	uint32_t x = fingerprint;
+
+	x = (x ^ x >> 16) * odd;
+	x = (x ^ x >> 15) * odd; /* once leaves steps of 2^13 in half of the buckets */
+	return (x ^ x >> 16) & index_mask;
+}
+
 static struct index_chain index_lock(uint32_t fingerprint)
 {
-	uint64_t bucket = fingerprint & index_mask;
+	uint64_t bucket = index_bucket(fingerprint);
 	struct index_chain c = {&index_heads[bucket], &index_locks[bucket % INDEX_LOCKS]};
 
 	lock_take(c.lock, LOCK_BUCKET);
@@ -112,7 +127,7 @@ static void index_count(struct frame *f, int64_t by)
 
 /* ---- chains; the lock is held ---- */
 
-/* Read without the lock by index_prefetch_entry. */
+/* Read without the lock by index_ask_next. */
 static inline void index_point(uint32_t *link, uint32_t mfn)
 {
 	__atomic_store_n(link, mfn, __ATOMIC_RELAXED);
@@ -194,30 +209,25 @@ struct index_found index_lookup_shared(uint32_t fingerprint, uint16_t group)
 	return index_search(fingerprint, group, true);
 }
 
-void index_prefetch(uint32_t fingerprint)
+index_ask_t index_ask(uint32_t fingerprint)
 {
-	__builtin_prefetch(&index_heads[fingerprint & index_mask]);
+	index_ask_t at = &index_heads[index_bucket(fingerprint)];
+
+	__builtin_prefetch(at);
+	return at;
 }
 
 /*
- * Who comes next, as seen without the lock: it may have left the chain and be free by now,
+ * Who comes next is seen without the lock: it may have left the chain and be free by now,
  * so its link may be the allocator's. Whatever is read is a frame number, and is only
  * asked for. ThreadSanitizer is told, as C has no words for it. (Frame 0, the end mark, has a
  * record too.)
  */
-__attribute__((no_sanitize("thread"))) static struct frame *index_peek(uint32_t *link)
+__attribute__((no_sanitize("thread"))) index_ask_t index_ask_next(index_ask_t at)
 {
-	return frame_at(MFN(__atomic_load_n(link, __ATOMIC_RELAXED)));
-}
-
-void index_prefetch_first(uint32_t fingerprint)
-{
-	__builtin_prefetch(index_peek(&index_heads[fingerprint & index_mask]));
-}
-
-void index_prefetch_second(uint32_t fingerprint)
-{
-	__builtin_prefetch(index_peek(&index_peek(&index_heads[fingerprint & index_mask])->link));
+	at = &frame_at(MFN(__atomic_load_n(at, __ATOMIC_RELAXED)))->link;
+	__builtin_prefetch(at);
+	return at;
 }
 
 /* ---- references ---- */

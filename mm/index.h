@@ -50,13 +50,15 @@ struct index_found index_lookup(uint32_t fingerprint, uint16_t group);
 struct index_found index_lookup_shared(uint32_t fingerprint, uint16_t group);
 
 /*
- * For who looks up many at once: ask the cache for the bucket of a fingerprint; when
- * that has had time to come, for the first entry of its chain; and then for the second.
- * Few chains are longer. Hints: no lock is taken, and what is there may change.
+ * For who looks up many at once: a walk along a chain that asks the cache for what is there, and does no
+ * more. It begins with the bucket of a fingerprint; each step goes to the record of the next
+ * frame, when what the step before has asked for has had the time to come. Behind the last frame
+ * comes frame 0. No lock is taken, and what is there may change.
  */
-void index_prefetch(uint32_t fingerprint);
-void index_prefetch_first(uint32_t fingerprint);
-void index_prefetch_second(uint32_t fingerprint);
+typedef const uint32_t *index_ask_t; /* the link that was asked for last */
+#define INDEX_ASKS 3u                /* steps behind the bucket: few chains are longer */
+index_ask_t index_ask(uint32_t fingerprint);
+index_ask_t index_ask_next(index_ask_t at);
 
 /* ---- references to shared frames ---- */
 

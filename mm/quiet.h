@@ -38,6 +38,22 @@ static inline bool quiet_as_a_whole(uint64_t over)
 	return quiet_mark_of(over) == QUIET_CALM && !(over & f->sign_mask);
 }
 
+/*
+ * How many of these n level-2 entries, from the first on, are quiet as a whole by their bits alone: both
+ * marks, so a table or a leaf is there, and no bit that would speak against it if it was
+ * the one or the other. (With write protection "dirty" is a right, which every table has: then none.)
+ */
+static inline uint64_t quiet_run(const uint64_t *over, uint64_t n)
+{
+	const uint64_t marks = mm.format->known_mask | mm.format->calm_mask;
+	const uint64_t bits = marks | mm.format->sign_mask | mm.format->dirty_mask;
+	uint64_t i = 0;
+
+	while (i < n && (p2m_entry_get(&over[i]) & bits) == marks)
+		i++;
+	return i;
+}
+
 /* Change the mark of a present level-2 entry, and clear other bits in it. */
 void quiet_set(uint64_t *over, enum quiet_mark mark, uint64_t clear);
 

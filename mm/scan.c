@@ -91,7 +91,7 @@ static void scan_read(struct scan_slice *w)
 			env_prefetch_page(env_frame(scan.page[i + 2].mfn));
 		scan.page[i].sum = hash_page_ahead(page, next);
 		scan.page[i].fingerprint = hash_finish(scan.page[i].sum, &w->keys);
-		index_prefetch(scan.page[i].fingerprint);
+		scan.page[i].ask = index_ask(scan.page[i].fingerprint);
 		env_point(POINT_SCAN_READ);
 	}
 	w->read += w->n;
@@ -253,10 +253,10 @@ static void scan_place(struct scan_slice *w, const struct scan_page *p)
 
 static void scan_place_all(struct scan_slice *w)
 {
-	for (unsigned i = 0; i < w->n; i++)
-		index_prefetch_first(scan.page[i].fingerprint);
-	for (unsigned i = 0; i < w->n; i++)
-		index_prefetch_second(scan.page[i].fingerprint);
+	/* The entries of their chains; the buckets have been asked for one by one with the pages. */
+	for (unsigned step = 0; step < INDEX_ASKS; step++)
+		for (unsigned i = 0; i < w->n; i++)
+			scan.page[i].ask = index_ask_next(scan.page[i].ask);
 	p2m_lock(w->space);
 	for (unsigned i = 0; i < w->n && !w->space->dying; i++) {
 		if (!merge_has_room()) {

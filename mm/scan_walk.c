@@ -24,6 +24,7 @@
 #include "mm/trace.h"
 
 #define KNOWN_LEAVES 8u /* leaves of a known region for one unit of the budget */
+#define DROPS_APART  4u /* so many written pages are told of while a line comes from memory */
 
 /* Guarded by the scan lock. */
 static struct {
@@ -46,13 +47,25 @@ static inline unsigned scan_bits(mfn_t mfn)
 	return atomic_load_explicit(&frame_at(mfn)->bits, memory_order_relaxed);
 }
 
-/* Take stale hints out, many at once: buckets and records are asked for before they are needed. */
+/*
+ * Stale hints are taken out many at once. What that will read is asked for as they come in: with the
+ * i-th its bucket, and for two that came before it who stands in front of them there.
+ */
+static void scan_drop_ask(struct scan_slice *w, unsigned i)
+{
+	for (unsigned back = DROPS_APART; back <= 2 * DROPS_APART && back <= i; back += DROPS_APART)
+		if (i - back < w->nr_dropped) {
+			index_ask_t *at = &w->asked[i - back];
+
+			if (*at != &frame_at(MFN(w->dropped[i - back]))->link)
+				*at = index_ask_next(*at);
+		}
+}
+
 static void scan_drop(struct scan_slice *w)
 {
-	for (unsigned i = 0; i < w->nr_dropped; i++)
-		index_prefetch_first(frame_at(MFN(w->dropped[i]))->fingerprint);
-	for (unsigned i = 0; i < w->nr_dropped; i++)
-		index_prefetch_second(frame_at(MFN(w->dropped[i]))->fingerprint);
+	for (unsigned i = 0; i < 2 * DROPS_APART; i++)
+		scan_drop_ask(w, w->nr_dropped + i);
 	for (unsigned i = 0; i < w->nr_dropped; i++)
 		index_drop_stale(MFN(w->dropped[i]));
 	w->nr_dropped = 0;
@@ -68,8 +81,9 @@ static void scan_written(struct scan_slice *w, mfn_t mfn)
 	w->written++;
 	if (!frame_flag(f, FRAME_INDEXED))
 		return;
-	index_prefetch(f->fingerprint);
-	w->dropped[w->nr_dropped++] = (uint32_t)mfn.n;
+	w->dropped[w->nr_dropped] = (uint32_t)mfn.n;
+	w->asked[w->nr_dropped] = index_ask(f->fingerprint);
+	scan_drop_ask(w, w->nr_dropped++);
 	if (w->nr_dropped == SCAN_CHUNK)
 		scan_drop(w);
 }
@@ -286,6 +300,24 @@ static void scan_region_whole(struct space *s, uint64_t *over, gfn_t first)
 		shape_still(s, first);
 }
 
+/*
+ * The region of w->gfn is quiet, and others behind it are, most likely: most of memory, most of the
+ * time. So where there are no large leaves to see to, this does nothing but look at their
+ * entries, as far as the table over them goes.
+ */
+static void scan_pass_over(struct scan_slice *w, const uint64_t *over)
+{
+	uint64_t left = LARGE_PAGES - w->gfn.n / LARGE_PAGES % LARGE_PAGES, n = 1;
+
+	if (!w->space->large)
+		n += quiet_run(over + 1, min_u64(left, w->budget) - 1);
+	else if (pte_kind(p2m_entry_get(over), 2) == PTE_TABLE)
+		shape_still(w->space, w->gfn);
+	w->passed += n * LARGE_PAGES;
+	w->gfn.n += n * LARGE_PAGES;
+	w->budget -= n;
+}
+
 /* The region of w->gfn, from there on; `over` is present. */
 static void scan_region(struct scan_slice *w, uint64_t *over)
 {
@@ -294,11 +326,7 @@ static void scan_region(struct scan_slice *w, uint64_t *over)
 	uint64_t e = p2m_entry_get(over);
 
 	if (begins && w->trust && quiet_as_a_whole(e)) {
-		if (f->kind(e, 2) == PTE_TABLE)
-			shape_still(w->space, w->gfn);
-		w->passed += LARGE_PAGES;
-		w->gfn.n += LARGE_PAGES;
-		w->budget--;
+		scan_pass_over(w, over);
 		return;
 	}
 	if (begins)

@@ -15,7 +15,8 @@ struct scan_page {
 	mfn_t mfn;
 	struct hash_sum sum;
 	uint32_t fingerprint;
-	bool gate; /* only if it reads as it did the last time */
+	index_ask_t ask; /* how far its chain has been asked for */
+	bool gate;       /* only if it reads as it did the last time */
 };
 
 /* A stretch of one or more spaces. */
@@ -34,7 +35,8 @@ struct scan_slice {
 	bool owes_flush;        /* dirty or accessed bits of space were cleared */
 	struct scan_page *page; /* what was noted: n of SCAN_CHUNK */
 	unsigned n;
-	uint32_t dropped[SCAN_CHUNK]; /* frames whose hints are stale and still in the index */
+	uint32_t dropped[SCAN_CHUNK];  /* frames whose hints are stale and still in the index */
+	index_ask_t asked[SCAN_CHUNK]; /* how far their chains have been */
 	unsigned nr_dropped;
 	struct p2m_cursor at;
 	struct hash_group keys;

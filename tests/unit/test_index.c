@@ -112,14 +112,14 @@ static void hint_is_found(void **state)
 	check_counts(0, 1);
 }
 
-/* Fingerprints of one bucket share a chain; each is taken out from any place of it. */
+/* Thirty in four buckets share chains; each is taken out from any place of its chain. */
 static void chains(void **state)
 {
 	(void)state;
 	for (unsigned order = 0; order < 3; order++) {
 		setup(state);
 		for (unsigned i = 1; i <= 30; i++)
-			assert_true(index_insert_hint(private_frame(i, 1), i * BUCKETS, 1));
+			assert_true(index_insert_hint(private_frame(i, 1), i, 1));
 		check_counts(0, 30);
 		for (unsigned i = 1; i <= 30; i++) {
 			unsigned n = order == 0 ? i : order == 1 ? 31 - i : 1 + i * 7 % 31 % 30;
@@ -130,8 +130,52 @@ static void chains(void **state)
 		for (unsigned i = 1; i <= 30; i++)
 			index_remove(MFN(i));
 		check_counts(0, 0);
-		assert_int_equal(buckets[0], 0);
+		for (unsigned b = 0; b < BUCKETS; b++)
+			assert_int_equal(buckets[b], 0);
 	}
+}
+
+/* Fingerprints that are equal steps apart, as those of pages that count up, spread over all buckets. */
+static void steps_spread(void **state)
+{
+	(void)state;
+	for (unsigned bit = 0; bit < 26; bit++) {
+		setup(state);
+		for (uint32_t i = 1; i < 64; i++)
+			assert_true(index_insert_hint(private_frame(i, 1), i << bit, 1));
+		for (unsigned b = 0; b < BUCKETS; b++) {
+			unsigned n = 0;
+
+			for (uint32_t m = buckets[b]; m; m = frames[m].link)
+				n++;
+			assert_in_range(n, 1, 63 / 2);
+		}
+	}
+}
+
+/*
+ * To ask the cache for a chain changes nothing. It goes along it: the bucket, the record of each
+ * frame, newest first, and then, again and again, that of frame 0.
+ */
+static void asking(void **state)
+{
+	index_ask_t at;
+
+	(void)state;
+	assert_true(index_insert_hint(private_frame(9, 1), 7, 1));
+	assert_true(index_insert_hint(private_frame(5, 1), 7, 1));
+	at = index_ask(7);
+	assert_in_range((uintptr_t)at, (uintptr_t)buckets, (uintptr_t)&buckets[BUCKETS - 1]);
+	at = index_ask_next(at);
+	assert_ptr_equal(at, &frames[5].link);
+	at = index_ask_next(at);
+	assert_ptr_equal(at, &frames[9].link);
+	for (unsigned i = 0; i < 2; i++) {
+		at = index_ask_next(at);
+		assert_ptr_equal(at, &frames[0].link);
+	}
+	assert_int_equal(index_lookup(7, 1).n, 2);
+	check_counts(0, 2);
 }
 
 /* A frame that is put in again moves to its new fingerprint. */
@@ -282,6 +326,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(hint_is_found, setup),
 	    cmocka_unit_test_setup(chains, setup),
+	    cmocka_unit_test_setup(steps_spread, setup),
+	    cmocka_unit_test_setup(asking, setup),
 	    cmocka_unit_test_setup(insert_replaces, setup),
 	    cmocka_unit_test_setup(at_most_eight, setup),
 	    cmocka_unit_test_setup(shared_stay, setup),
