@@ -76,8 +76,6 @@ void scan_tell(struct space *s, gfn_t gfn, enum scan_event what);
 
 /* The policy in use; scan lock held. */
 const struct scan_policy *scan_policy_locked(void);
-/* What it keeps for this frame; NULL if it keeps nothing. Scan lock held. */
-void *scan_state(mfn_t mfn);
 void scan_count(const struct scan_policy *policy, const struct scan_counts *more);
 void scan_policy_init(void);
 /* The policy in use has changed since the last call. Scan lock held. */

@@ -12,6 +12,8 @@
  * Pages that are read and not placed carry no mark, so regions that such a policy goes
  * through lose theirs (mm/quiet.c).
  *
+ * No region is made whole again here (mm/shape.c): without dirty bits nobody knows that it is still.
+ *
  * Not shown: what was never touched, holes, foreign leaves, pinned pages, and, but for the
  * throw of a dice, pages that hold a guest's page tables.
  */
@@ -25,10 +27,12 @@
 
 /* ---- one page ---- */
 
-static enum scan_want look_ask(struct scan_slice *w, struct scan_look l)
+static enum scan_want look_ask(struct scan_slice *w, gfn_t gfn, struct scan_look l)
 {
 	enum scan_want want;
 
+	l.domid = w->space->domid;
+	l.gfn = gfn;
 	l.state = scan_state(frame_mfn(l.frame));
 	want = w->policy->look(&l);
 	w->stop |= want == SCAN_STOP;
@@ -54,7 +58,7 @@ static void look_private(struct scan_slice *w, gfn_t gfn, struct scan_look l)
 	if (frame_flag(f, FRAME_GUEST_TABLE) &&
 	    (l.written || guest_table_rests(w->space, gfn, frame_mfn(f))))
 		return;
-	want = look_ask(w, l);
+	want = look_ask(w, gfn, l);
 	if ((want == SCAN_READ || want == SCAN_GATE) && !l.written)
 		scan_note(w, gfn, frame_mfn(f), want == SCAN_GATE);
 }
@@ -80,7 +84,7 @@ static void look_leaf(struct scan_slice *w, uint64_t *leaf, gfn_t gfn, bool pick
 		l.frame = frame_at(f->frame(e, 1));
 		l.merged = true;
 		l.constant = frame_kind(l.frame) == FRAME_CONSTANT;
-		look_ask(w, l);
+		look_ask(w, gfn, l);
 	}
 }
 

@@ -25,9 +25,11 @@
  *	  decides whether they are still met, and counted, in later passes, as KSM does
  *	- max_page_sharing is not there: KSM needs it for its reverse map, which we have not;
  *	  compare with a large one
- *	- KSM keeps age and skips by the page's address, we by its frame: a page that was merged
- *	  and is then written starts anew, at age 0
  *	- pages that hold a guest's page tables and pinned ones are not met
+ *
+ * What is kept for a page (KSM's rmap_item) goes by the guest's page and not by its frame, as a merge or a
+ * break changes the frame: its age goes on. It ends when a pass does not meet the page, as an rmap_item does: the page of
+ * zeroes that use_zero_pages lets nobody meet is a new one when it is written.
  */
 #include "mm/policy/batch.h"
 
@@ -51,18 +53,41 @@ static const struct scan_knob ksm_knobs[] = {
     {NULL,                        0,     0, 0,    NULL,                       NULL                                              },
 };
 
-/* What is kept for each frame; KSM's rmap_item has 64 bytes for each page. */
-struct ksm_state {
-	uint8_t tag;   /* of the page that it is about */
-	uint8_t age;   /* how often the page was met */
-	uint8_t skips; /* how often it is still to be passed by */
-	uint8_t pass;  /* the last one in which it was read */
+/*
+ * Pages that lie side by side, in one cache line. The blocks are a hash table with linear probing, of twice
+ * as many pages as the machine has frames, in the memory that a policy gets for each frame. A block of which no page was
+ * met of late is nobody's, and stays in its place until another takes it, so no search stops short.
+ */
+#define STATE_BYTES  8u
+#define BLOCK_PAGES  16u
+#define BLOCK_FRAMES (sizeof(struct ksm_block) / STATE_BYTES)
+#define PROBES       64u
+
+struct ksm_block {
+	uint32_t number;            /* gfn / BLOCK_PAGES */
+	domid_t domid;              /* 0: never used */
+	uint16_t pass;              /* the last one that met any of its pages */
+	uint16_t met, before;       /* a bit a page: in that pass; in the one before it */
+	uint8_t age[BLOCK_PAGES];   /* how often the page was met */
+	uint8_t skips[BLOCK_PAGES]; /* how often it is still to be passed by */
+	uint8_t read[BLOCK_PAGES];  /* the last pass in which it was read, low bits */
+	uint32_t unused;
+};
+
+_Static_assert(sizeof(struct ksm_block) == 64, "a cache line");
+_Static_assert(GFN_LIMIT / BLOCK_PAGES <= BIT(32), "a number is a word");
+
+/* One page of a block; no block: there is no room for it. */
+struct ksm_item {
+	struct ksm_block *block;
+	unsigned i;
 };
 
 /* Guarded by the scan lock. */
 static struct {
 	struct batch batch;
-	uint8_t pass;                         /* from 1 on */
+	uint16_t pass;                        /* from 1 on */
+	struct ksm_block *near;               /* where the last page was found */
 	uint64_t began_us, change, scan_time; /* the advisor's */
 	bool advised;
 } ksm;
@@ -71,6 +96,7 @@ static void ksm_start(void)
 {
 	ksm.batch = (struct batch){0};
 	ksm.pass = 1;
+	ksm.near = NULL;
 	ksm.began_us = ksm.change = ksm.scan_time = 0;
 	ksm.advised = false;
 }
@@ -91,17 +117,65 @@ static bool ksm_next(struct scan_cursor *at, const struct scan_pass *last)
 	return batch_begin(&ksm.batch, scan_knob(&pages_to_scan), scan_knob(&sleep_millisecs));
 }
 
-/* ---- which pages ---- */
+/* ---- what is kept ---- */
 
-static struct ksm_state *ksm_state(const struct scan_look *p)
+static bool ksm_block_is(const struct ksm_block *b, domid_t domid, gfn_t gfn)
 {
-	struct ksm_state *st = p->state;
-	uint8_t tag = page_tag(p->frame);
-
-	if (st->tag != tag)
-		*st = (struct ksm_state){.tag = tag};
-	return st;
+	return b && b->domid == domid && b->number == gfn.n / BLOCK_PAGES;
 }
+
+static bool ksm_block_ended(const struct ksm_block *b)
+{
+	return !b->domid || (uint16_t)(ksm.pass - b->pass) > 1;
+}
+
+/* The block of this page; if there is none, the first that is nobody's; NULL: no room. */
+static struct ksm_block *ksm_find(domid_t domid, gfn_t gfn)
+{
+	uint64_t blocks = mm.nr_frames / BLOCK_FRAMES;
+	uint64_t hash =
+	    (gfn.n / BLOCK_PAGES + ((uint64_t)domid << 32)) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t first = (hash >> 32) * blocks >> 32;
+	struct ksm_block *room = NULL, *b;
+
+	if (ksm_block_is(ksm.near, domid, gfn))
+		return ksm.near;
+	for (unsigned i = 0; i < min_u64(PROBES, blocks); i++) {
+		b = scan_state(MFN((first + i) % blocks * BLOCK_FRAMES));
+		if (ksm_block_is(b, domid, gfn))
+			return ksm.near = b;
+		if (!room && ksm_block_ended(b))
+			room = b;
+		if (!b->domid)
+			break;
+	}
+	return room;
+}
+
+/* This pass has met the page. */
+static struct ksm_item ksm_meet(domid_t domid, gfn_t gfn)
+{
+	struct ksm_item item = {ksm_find(domid, gfn), gfn.n % BLOCK_PAGES};
+	struct ksm_block *b = item.block;
+	uint16_t bit = (uint16_t)BIT(item.i);
+
+	if (!b)
+		return item;
+	if (!ksm_block_is(b, domid, gfn))
+		*b = (struct ksm_block){.number = (uint32_t)(gfn.n / BLOCK_PAGES), .domid = domid};
+	if (b->pass != ksm.pass) {
+		b->before = (uint16_t)(ksm.pass - b->pass) == 1 ? b->met : 0;
+		b->met = 0;
+		b->pass = ksm.pass;
+	}
+	if (!((b->met | b->before) & bit))
+		b->age[item.i] = b->skips[item.i] = b->read[item.i] = 0;
+	b->met |= bit;
+	ksm.near = b;
+	return item;
+}
+
+/* ---- which pages ---- */
 
 static uint8_t ksm_skips_of_age(uint8_t age)
 {
@@ -112,49 +186,57 @@ static uint8_t ksm_skips_of_age(uint8_t age)
 	return age <= 8 ? 4 : 8;
 }
 
-static bool ksm_skip(struct ksm_state *st)
+static bool ksm_skip(struct ksm_item item)
 {
-	uint8_t age = st->age;
+	uint8_t age, *skips;
 
-	if (!scan_knob(&smart_scan))
+	if (!scan_knob(&smart_scan) || !item.block)
 		return false;
+	age = item.block->age[item.i];
+	skips = &item.block->skips[item.i];
 	if (age != UINT8_MAX)
-		st->age++;
+		item.block->age[item.i]++;
 	if (age < 3)
 		return false;
-	if (!st->skips) {
-		st->skips = ksm_skips_of_age(age);
+	if (!*skips) {
+		*skips = ksm_skips_of_age(age);
 		return false;
 	}
-	st->skips--;
+	--*skips;
 	return true;
 }
 
 static enum scan_want ksm_look(const struct scan_look *p)
 {
-	struct ksm_state *st;
+	bool zero = p->merged && mfn_eq(frame_mfn(p->frame), zero_frame());
+	struct ksm_item item;
 
 	if (!ksm.batch.left)
 		return SCAN_STOP;
-	if (p->merged) {
-		if (p->constant && scan_knob(&use_zero_pages))
-			return SCAN_SKIP;
-		batch_page(&ksm.batch);
-		return SCAN_READ;
-	}
-	st = ksm_state(p);
-	if (ksm_skip(st))
+	if (zero && scan_knob(&use_zero_pages))
 		return SCAN_SKIP;
-	st->pass = ksm.pass;
+	item = ksm_meet(p->domid, p->gfn);
+	if (!p->merged && ksm_skip(item))
+		return SCAN_SKIP;
 	batch_page(&ksm.batch);
+	if (p->merged)
+		return SCAN_READ;
+	if (item.block)
+		item.block->read[item.i] = (uint8_t)ksm.pass;
 	return SCAN_GATE;
 }
 
+/* It was read in this pass; or we do not know, as there was no room for it. */
 static bool ksm_counts(const struct frame *f, const void *state)
 {
-	const struct ksm_state *st = state;
+	gfn_t gfn = GFN(frame_slot(f));
+	const struct ksm_block *b = ksm_find(frame_owner(f), gfn);
+	unsigned i = gfn.n % BLOCK_PAGES;
 
-	return st->tag == page_tag(f) && st->pass == ksm.pass;
+	(void)state;
+	if (!ksm_block_is(b, frame_owner(f), gfn))
+		return true;
+	return b->pass == ksm.pass && b->met & BIT(i) && b->read[i] == (uint8_t)ksm.pass;
 }
 
 /* ---- the end of a pass ---- */
@@ -212,7 +294,7 @@ const struct scan_policy policy_ksm = {
     .name = "ksm",
     .help = "Linux KSM: all pages in every pass, those that kept their checksum are compared",
     .knobs = ksm_knobs,
-    .state_bytes = sizeof(struct ksm_state),
+    .state_bytes = STATE_BYTES,
     .blind = true,
     .start = ksm_start,
     .next = ksm_next,

@@ -42,10 +42,12 @@ struct scan_pass {
 
 /* A page that `look` is shown. */
 struct scan_look {
-	struct frame *frame; /* if private: its owner and slot say whose it is, and where */
-	void *state;         /* state_bytes of the policy's own for this frame, zeroed at the start.
+	domid_t domid; /* whose it is, */
+	gfn_t gfn;     /* and where */
+	struct frame *frame;
+	void *state;   /* state_bytes of the policy's own for this frame, zeroed at the start.
 	                      * A frame that got another page keeps its old state. */
-	bool written;        /* since the last look, by its dirty bit; never if blind */
+	bool written;  /* since the last look, by its dirty bit; never if blind */
 	bool merged;   /* it is a shared or constant frame: the answer only says if it counts */
 	bool constant; /* if merged: the zero or the ones frame */
 	bool picked;   /* `pick` has named it */
@@ -142,6 +144,12 @@ static inline uint64_t scan_knob(_Atomic uint64_t *value)
 
 /* Microseconds, if somebody has said how fast cycles go (scan_set_clock); else false. */
 bool scan_clock(uint64_t *us);
+
+/*
+ * What is kept for this frame: state_bytes, and those of the next frames right behind, up to a page's end. NULL if
+ * nothing is kept. A policy may as well use all of it as a table of its own. Scan lock held.
+ */
+void *scan_state(mfn_t mfn);
 
 /* So many compares would its own data structures have cost, where it has others than the index. */
 void scan_count_modelled(uint64_t compares);

@@ -43,12 +43,12 @@ static void the_table_is_accounted(void **state)
 	const struct scan_policy *ksm = scan_find_policy("ksm");
 
 	(void)state;
-	assert_int_equal(scan_policy_bytes(ksm), 8192 * 4);
+	assert_int_equal(scan_policy_bytes(ksm), 8192 * 8);
 	assert_int_equal(scan_policy_bytes(scan_find_policy("plain")), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		use("ksm");
-		assert_int_equal(mm_stats().frames_free, free - 8);
-		assert_int_equal(mm_stats().frames_hypervisor, ours + 8);
+		assert_int_equal(mm_stats().frames_free, free - 16);
+		assert_int_equal(mm_stats().frames_hypervisor, ours + 16);
 		audit_passes();
 	}
 	use("plain");
@@ -183,6 +183,59 @@ static void ksm_smart_scan(void **state)
 	set("smart_scan", 0);
 	assert_int_equal(pass().read, 1);
 	assert_int_equal(pass().read, 1);
+}
+
+/*
+ * The age is the guest page's. Page 3 is looked at twice, and merged; its age goes on with the break. Page 4 is a page of
+ * zeroes, which nobody meets after it was merged: when it is written it is a new page, and is passed by two passes later.
+ */
+static void ksm_ages_outlive_frames(void **state)
+{
+	(void)state;
+	two_guests(32);
+	for (domid_t d = 1; d <= 2; d++) {
+		page_is(d, 3, 1);
+		page_is(d, 4, 0);
+	}
+	use("ksm");
+	set("use_zero_pages", 1);
+	for (unsigned i = 0; i < 3; i++)
+		pass();
+	assert_int_equal(mm_stats().pages_saved, 3);
+	page_is(1, 3, 2);
+	page_is(1, 4, 3);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pass().read, 2);
+	assert_int_equal(pass().skipped, 1);
+	assert_int_equal(pass().skipped, 0);
+	assert_int_equal(pass().skipped, 2);
+	audit_passes();
+}
+
+/* Pages so far apart that there is no room for what is kept: they are read, and merged, all the same. */
+static void ksm_without_room(void **state)
+{
+	enum { APART = 16, PAGES = 2000 };
+	struct scan_counts c;
+
+	(void)state;
+	make_space(&guest[1], 1, APART * PAGES);
+	for (uint64_t i = 0; i < PAGES; i++)
+		page_is(1, APART * i, 1 + i);
+	use("ksm");
+	for (unsigned i = 0; i < 4; i++) {
+		c = pass();
+		assert_int_equal(c.scanned, PAGES);
+		assert_int_equal(c.read, PAGES);
+	}
+	c = pass(); /* those for which there is room are passed by */
+	assert_in_range(c.skipped, 900, 1024);
+	for (uint64_t i = 0; i < PAGES; i++)
+		page_is(1, APART * i, 1 + i / 2);
+	for (unsigned i = 0; i < 30; i++)
+		pass();
+	assert_int_equal(mm_stats().pages_saved, PAGES / 2);
+	audit_passes();
 }
 
 /*
@@ -453,6 +506,8 @@ int main(void)
 	    BOTH(ksm_gate),
 	    BOTH(ksm_forgets_unshared_pages),
 	    BOTH(ksm_smart_scan),
+	    BOTH(ksm_ages_outlive_frames),
+	    BOTH(ksm_without_room),
 	    BOTH(settling_after_one_that_forgets),
 	    BOTH(ksm_zero_pages),
 	    BOTH(ksm_sleeps),
