@@ -26,9 +26,9 @@
  *
  *	event -> [ fresh ] -> dirty bit cleared -> [ resting ] -> soon_ms later read, if unwritten
  *
- * Both queues are bounded. What does not fit, what was written meanwhile and what lies under a large
- * leaf is left to the round. Every other slice is the round's alone, so that no flood of events can
- * hold it up.
+ * Both queues are bounded, and events get lost. What does not fit, what was written meanwhile and what lies
+ * under a large leaf is left to the round. Every other slice is the round's alone, so that no flood of events
+ * can hold it up.
  *
  * Rest. The scheduler sees to it that no more than the operator's share of a CPU is taken
  * (`scan.cpu=`, kernel/pace.c); the policy takes less of it while that gains nothing. After k passes on
@@ -72,68 +72,81 @@ struct soon {
 	uint64_t at_us; /* when it may be looked at */
 };
 
-/* First in, first out; who comes when it is full is lost. */
+/* The scanner's own. First in, first out; who comes when it is full is lost. */
 struct queue {
-	unsigned first;
-	_Atomic unsigned n; /* changed with the lock; may be looked at without */
+	unsigned first, n;
 	struct soon entry[QUEUED];
 };
 
-/* Any CPU puts into `fresh`, so it has a lock; `resting` is the scanner's own. */
-static struct queue fresh, resting;
-static struct spinlock fresh_lock;
+/*
+ * Any CPU puts into this one, in the middle of a fault, so it has no lock: a page is one word, and a number says
+ * whose turn it is. Who comes when it is full takes the place of the oldest. If the scanner comes between a
+ * number and its word it finds none, or an older one, and this page is lost.
+ */
+struct ring {
+	_Atomic uint32_t put; /* so many were put */
+	uint32_t taken;       /* so many turns are over; the scanner's */
+	_Atomic uint64_t word[QUEUED];
+};
+
+#define WORD_DOMID 48u
+
+static struct ring fresh;
+static struct queue resting;
 static _Atomic bool stirred; /* something happened that passes may gain by */
-
-static unsigned queue_n(struct queue *q)
-{
-	return atomic_load_explicit(&q->n, memory_order_relaxed);
-}
-
-static void queue_empty(struct queue *q)
-{
-	q->first = 0;
-	atomic_store_explicit(&q->n, 0, memory_order_relaxed);
-}
 
 static void queue_put(struct queue *q, struct soon entry)
 {
-	unsigned n = queue_n(q);
-
-	if (n == QUEUED)
+	if (q->n == QUEUED)
 		return;
-	q->entry[(q->first + n) % QUEUED] = entry;
-	atomic_store_explicit(&q->n, n + 1, memory_order_relaxed);
+	q->entry[(q->first + q->n) % QUEUED] = entry;
+	q->n++;
 }
 
 static bool queue_take(struct queue *q, struct soon *entry)
 {
-	unsigned n = queue_n(q);
-
-	if (!n)
+	if (!q->n)
 		return false;
 	*entry = q->entry[q->first];
 	q->first = (q->first + 1) % QUEUED;
-	atomic_store_explicit(&q->n, n - 1, memory_order_relaxed);
+	q->n--;
 	return true;
 }
 
-static bool fresh_take(struct soon *entry)
+static void ring_put(struct ring *r, domid_t domid, gfn_t gfn)
 {
-	bool any;
+	uint32_t turn = atomic_fetch_add_explicit(&r->put, 1, memory_order_relaxed);
+	uint64_t word = (uint64_t)domid << WORD_DOMID | (gfn.n & (BIT(WORD_DOMID) - 1));
 
-	lock_take(&fresh_lock, LOCK_POLICY);
-	any = queue_take(&fresh, entry);
-	lock_drop(&fresh_lock, LOCK_POLICY);
-	return any;
+	atomic_store_explicit(&r->word[turn % QUEUED], word, memory_order_relaxed);
+}
+
+/* How many turns are not over. */
+static uint32_t ring_n(const struct ring *r)
+{
+	return atomic_load_explicit(&r->put, memory_order_relaxed) - r->taken;
+}
+
+static bool ring_take(struct ring *r, struct scan_cursor *page)
+{
+	uint32_t n = ring_n(r);
+	uint64_t word = 0;
+
+	if (n > QUEUED) {
+		r->taken += n - QUEUED;
+		n = QUEUED;
+	}
+	for (; n && !word; n--, r->taken++)
+		word =
+		    atomic_exchange_explicit(&r->word[r->taken % QUEUED], 0, memory_order_relaxed);
+	*page =
+	    (struct scan_cursor){(domid_t)(word >> WORD_DOMID), GFN(word & (BIT(WORD_DOMID) - 1))};
+	return word != 0;
 }
 
 static void dirty_event(struct space *s, gfn_t gfn, enum scan_event what)
 {
-	lock_take(&fresh_lock, LOCK_POLICY);
-	queue_put(&fresh, (struct soon){
-	                      .page = {s->domid, gfn}
-        });
-	lock_drop(&fresh_lock, LOCK_POLICY);
+	ring_put(&fresh, s->domid, gfn);
 	if (what != SCAN_FILLED) /* which hypercalls do all the time */
 		atomic_store_explicit(&stirred, true, memory_order_relaxed);
 }
@@ -156,10 +169,8 @@ static struct {
 
 static void dirty_start(void)
 {
-	lock_take(&fresh_lock, LOCK_POLICY);
-	queue_empty(&fresh);
-	lock_drop(&fresh_lock, LOCK_POLICY);
-	queue_empty(&resting);
+	fresh.taken = atomic_load_explicit(&fresh.put, memory_order_relaxed);
+	resting.first = resting.n = 0;
 	__builtin_memset(&dirty, 0, sizeof(dirty));
 }
 
@@ -192,9 +203,9 @@ static bool dirty_goes_round(const struct scan_cursor *at, const struct scan_pas
 
 static enum turn dirty_due(void)
 {
-	if (queue_n(&resting) && resting.entry[resting.first].at_us <= dirty.now_us)
+	if (resting.n && resting.entry[resting.first].at_us <= dirty.now_us)
 		return TURN_RESTING;
-	return queue_n(&fresh) && queue_n(&resting) < QUEUED ? TURN_FRESH : TURN_NONE;
+	return ring_n(&fresh) && resting.n < QUEUED ? TURN_FRESH : TURN_NONE;
 }
 
 static bool dirty_next(struct scan_cursor *at, const struct scan_pass *last)
@@ -231,14 +242,14 @@ static bool dirty_pick(struct scan_cursor *page)
 		return false;
 	dirty.picks--;
 	if (dirty.turn == TURN_FRESH) {
-		if (queue_n(&resting) == QUEUED || !fresh_take(&e))
+		if (resting.n == QUEUED || !ring_take(&fresh, page))
 			return false;
-		*page = e.page;
+		e.page = *page;
 		e.at_us = dirty.now_us ? dirty.now_us + scan_knob(&soon_ms) * 1000 : 0;
 		queue_put(&resting, e);
 		return true;
 	}
-	if (!queue_n(&resting) || resting.entry[resting.first].at_us > dirty.now_us)
+	if (!resting.n || resting.entry[resting.first].at_us > dirty.now_us)
 		return false;
 	if (!queue_take(&resting, &e))
 		return false;

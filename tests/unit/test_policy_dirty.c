@@ -299,6 +299,30 @@ static void by_the_queues_alone(void **state)
 	assert_true(p->next(&at, &last) && p->pick(&page) && !p->pick(&page));
 }
 
+/* Of more events than are kept the oldest are lost, and the others come in their order. */
+static void the_newest_events_are_kept(void **state)
+{
+	const struct scan_policy *p = scan_policy();
+	struct scan_pass last = {.ended_at = host_cycles};
+	struct scan_cursor at = {0}, page;
+	uint64_t n = 0;
+
+	(void)state;
+	set("soon_ms", 10000); /* so that none comes for its second time */
+	p->start();
+	for (uint64_t i = 0; i < 5000; i++)
+		p->event(&(struct space){.domid = 5}, GFN(GFN_LIMIT - 1 - i), SCAN_FILLED);
+	for (unsigned slice = 0; slice < 1000; slice++)
+		for (p->next(&at, &last); p->pick(&page); n++) {
+			assert_int_equal(page.domid, 5);
+			assert_int_equal(page.gfn.n, GFN_LIMIT - 1 - (5000 - 1024 + n));
+		}
+	assert_int_equal(n, 1024);
+	p->event(&(struct space){.domid = 5}, GFN(9), SCAN_FILLED);
+	p->start();
+	assert_false(p->next(&at, &last) && p->pick(&page)); /* who begins begins with none */
+}
+
 /* A page that was written between its two looks is the round's; so is one that does not fit. */
 static void a_full_queue_loses_time_only(void **state)
 {
@@ -527,6 +551,7 @@ int main(void)
 	    WITH_CLOCK(the_unshared_soon),
 	    WITH_CLOCK(the_filled_soon),
 	    WITH_CLOCK(by_the_queues_alone),
+	    WITH_CLOCK(the_newest_events_are_kept),
 	    BOTH(a_full_queue_loses_time_only),
 	    WITH_CLOCK(no_flood_holds_up_the_round),
 	    BOTH(events_of_nothing),
