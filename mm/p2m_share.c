@@ -75,12 +75,16 @@ bool p2m_protect(struct space *s, gfn_t gfn)
 	return true;
 }
 
+/* Whether this leaf maps mfn, which may be merged, protected. */
+static bool leaf_is_protected(struct space *s, const uint64_t *e, mfn_t mfn)
+{
+	return mfn_valid(mfn) && mfn_eq(leaf_mergeable(s, e), mfn) &&
+	       mm.format->sw(p2m_entry_get(e)) & PTE_SW_PROTECTED;
+}
+
 bool p2m_protected(struct space *s, gfn_t gfn, mfn_t mfn)
 {
-	uint64_t *e = leaf_small(s, gfn);
-
-	return e && mfn_eq(leaf_mergeable(s, e), mfn) &&
-	       mm.format->sw(p2m_entry_get(e)) & PTE_SW_PROTECTED;
+	return leaf_is_protected(s, leaf_small(s, gfn), mfn);
 }
 
 void p2m_unprotect(struct space *s, gfn_t gfn)
@@ -134,10 +138,12 @@ static void leaf_set_shared(uint64_t *e, mfn_t mfn)
 
 bool p2m_share(struct space *s, gfn_t gfn, mfn_t mfn)
 {
-	ASSERT(p2m_protected(s, gfn, mfn));
+	uint64_t *e = leaf_small(s, gfn);
+
+	ASSERT(leaf_is_protected(s, e, mfn));
 	if (!fund_unhold(s))
 		return false;
-	leaf_set_shared(leaf_small(s, gfn), mfn);
+	leaf_set_shared(e, mfn);
 	s->stats.private_pages--;
 	s->stats.shared_mappings++;
 	s->stats.merges++;
@@ -151,7 +157,8 @@ void p2m_switch(struct space *s, gfn_t gfn, mfn_t survivor, struct deferred *d)
 	uint64_t *e = leaf_small(s, gfn);
 	mfn_t old = leaf_mergeable(s, e);
 
-	ASSERT(d->space == s && mfn_valid(old) && p2m_protected(s, gfn, old));
+	ASSERT(d->space == s && mfn_valid(old));
+	ASSERT(mm.format->sw(p2m_entry_get(e)) & PTE_SW_PROTECTED);
 	leaf_set_shared(e, survivor);
 	s->stats.private_pages--;
 	s->stats.merges++;

@@ -180,18 +180,36 @@ static void scan_looked(struct scan_slice *w, uint64_t pages, uint64_t cost)
 	w->budget -= min_u64(w->budget, cost);
 }
 
+/* Whether one of four entries calls for a look; if not, *leaves is more by those that there are. */
+static inline bool scan_four_call(uint64_t *e, uint64_t calls, uint64_t *leaves)
+{
+	uint64_t a = p2m_entry_get(&e[0]), b = p2m_entry_get(&e[1]);
+	uint64_t c = p2m_entry_get(&e[2]), d = p2m_entry_get(&e[3]);
+
+	if ((a | b | c | d) & calls)
+		return true;
+	*leaves += (a != 0) + (b != 0) + (c != 0) + (d != 0);
+	return false;
+}
+
 /* Nothing but the leaves: those that do not call for a look are known. */
 static void scan_known_leaves(struct scan_slice *w, uint64_t *table)
 {
 	const uint64_t calls = mm.format->dirty_mask | mm.format->look_mask;
 	uint64_t first = w->gfn.n % LARGE_PAGES, i = first, leaves = 0;
 
-	for (; i < LARGE_PAGES && w->n < SCAN_CHUNK; i++) {
-		uint64_t e = p2m_entry_get(&table[i]);
+	while (i < LARGE_PAGES && w->n < SCAN_CHUNK) {
+		uint64_t e;
 
+		while (i % 4 == 0 && i < LARGE_PAGES && !scan_four_call(&table[i], calls, &leaves))
+			i += 4;
+		if (i == LARGE_PAGES)
+			break;
+		e = p2m_entry_get(&table[i]);
 		leaves += e != 0;
 		if (e & calls)
 			scan_leaf(w, &table[i], GFN(w->gfn.n - first + i));
+		i++;
 	}
 	w->leaves += leaves;
 	scan_looked(w, i - first, (i - first) / KNOWN_LEAVES + 1);
