@@ -139,6 +139,8 @@ void monitor_sharing_json(const struct domain *d)
 	json_number(&j, "splits_written", s->splits_written);
 	json_number(&j, "coalesces", s->coalesces);
 	json_number(&j, "coalesce_copies", s->coalesce_copies);
+	json_number(&j, "large_shared", s->large_shared);
+	json_number(&j, "large_merges", s->large_merges);
 	json_number(&j, "populates", s->populates);
 	json_number(&j, "breaks", s->breaks);
 	json_number(&j, "take_overs", s->take_overs);

@@ -37,9 +37,10 @@ static void scan_print_leaves(struct domain *d, void *arg)
 	s = space_stats(&d->space);
 	if (s.large_leaves + s.splits)
 		log_tag("leaves domain=%s large=%lu splits=%lu sharing=%lu gain=%lu written=%lu "
-		        "coalesces=%lu copies=%lu",
+		        "coalesces=%lu copies=%lu shared=%lu merged=%lu",
 		        d->name, s.large_leaves, s.splits, s.splits_sharing, s.split_gain,
-		        s.splits_written, s.coalesces, s.coalesce_copies);
+		        s.splits_written, s.coalesces, s.coalesce_copies, s.large_shared,
+		        s.large_merges);
 }
 
 static void scan_print_knobs(const struct scan_knob *k)

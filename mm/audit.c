@@ -17,6 +17,7 @@
 #include "mm/hash.h"
 #include "mm/quiet.h"
 #include "mm/ranges.h"
+#include "mm/sentence.h"
 #include "mm/store.h"
 
 struct audit {
@@ -43,40 +44,13 @@ struct audit {
 
 /* ---- sentences ---- */
 
-static char *audit_number(char *to, char *end, uint64_t n)
-{
-	char digits[20];
-	unsigned i = 0;
-
-	do
-		digits[i++] = (char)('0' + n % 10);
-	while (n /= 10);
-	while (i > 0 && to < end)
-		*to++ = digits[--i];
-	return to;
-}
-
-/* Each '#' of the text stands for a number, in order. */
-static void audit_sentence(char *to, size_t bytes, const char *text, const uint64_t *numbers)
-{
-	char *end = to + bytes - 1;
-
-	for (; *text && to < end; text++) {
-		if (*text == '#')
-			to = audit_number(to, end, *numbers++);
-		else
-			*to++ = *text;
-	}
-	*to = 0;
-}
-
 static void audit_check_numbers(struct audit *a, bool ok, const char *text, const uint64_t *numbers)
 {
 	a->r.checks++;
 	if (ok)
 		return;
 	if (a->r.failures++ == 0)
-		audit_sentence(a->r.first, sizeof(a->r.first), text, numbers);
+		sentence_fill(a->r.first, sizeof(a->r.first), text, numbers);
 }
 
 /* What each domain is charged for, by the records of the frames. */
@@ -115,6 +89,9 @@ static void audit_shared(struct audit *a, gfn_t gfn, mfn_t mfn)
 	CHECK(a, frame_owner(f) == a->s->share_group,
 	      "invariant 4: domain #, guest frame # shares frame # of group #, not its own",
 	      a->s->domid, gfn.n, mfn.n, frame_owner(f));
+	CHECK(a, !frame_flag(f, FRAME_LARGE),
+	      "invariant 4: domain #, guest frame # shares frame #, whose record tells of a leaf",
+	      a->s->domid, gfn.n, mfn.n);
 	if (frame_kind(f) == FRAME_SHARED)
 		atomic_fetch_sub_explicit(&f->slot, 1, memory_order_relaxed);
 	a->seen.shared_mappings++;
@@ -211,8 +188,10 @@ static void audit_entry(struct audit *a, gfn_t gfn)
 		      a->s->domid, gfn.n, v.mfn.n);
 		return;
 	}
-	if (v.large && gfn.n % LARGE_PAGES == 0)
+	if (v.large && gfn.n % LARGE_PAGES == 0) {
 		a->seen.large_leaves++;
+		a->seen.large_shared += v.type == P2M_SHARED;
+	}
 	audit_leaf(a, gfn, &v);
 }
 
@@ -276,6 +255,8 @@ static void audit_counters(struct audit *a)
 	              run->granted, seen->granted);
 	audit_counter(a, "invariant 7: domain # counts # large leaves, a walk finds #",
 	              run->large_leaves, seen->large_leaves);
+	audit_counter(a, "invariant 7: domain # counts # shared large leaves, a walk finds #",
+	              run->large_shared, seen->large_shared);
 	audit_counter(a, "invariant 7: domain # counts # untouched pages, a walk finds #",
 	              run->untouched, a->s->low_pages + a->s->high_pages - a->touched);
 	audit_counter(a, "invariant 7: domain # counts # compressed pages, a walk finds #",

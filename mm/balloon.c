@@ -72,7 +72,7 @@ static uint64_t *balloon_can_go(struct space *s, struct p2m_cursor *c, gfn_t gfn
 	if (!e) {
 		enum p2m_type type = p2m_lookup_locked(s, gfn).type;
 
-		if (type != P2M_PRIVATE && type != P2M_UNTOUCHED)
+		if (type != P2M_PRIVATE && type != P2M_UNTOUCHED && type != P2M_SHARED)
 			return NULL;
 		if (pin_in_range(s, gfn, 1))
 			return NULL;
@@ -172,7 +172,10 @@ static void balloon_out_leaf(struct space *s, gfn_t first, uint64_t *e, struct d
 	s->stats.private_pages -= LARGE_PAGES;
 }
 
-/* The large leaf that begins at gfn and may go, or NULL. Large leaves are RAM, all of them. */
+/*
+ * The large leaf that begins at gfn and may go as it is, or NULL. Large leaves are RAM, all of them;
+ * one that is shared goes page by page, each of which loses a count.
+ */
 static uint64_t *balloon_leaf_can_go(struct space *s, gfn_t first)
 {
 	struct p2m_slot p;
@@ -182,7 +185,7 @@ static uint64_t *balloon_leaf_can_go(struct space *s, gfn_t first)
 	p = p2m_find(s, first);
 	if (!p.entry || p.level != 2 || pin_in_range(s, first, LARGE_PAGES))
 		return NULL;
-	return p.entry;
+	return mm.format->sw(p2m_entry_get(p.entry)) & PTE_SW_SHARED ? NULL : p.entry;
 }
 
 /* Extents that are large leaves, with one flush; stops at the first that is not. */

@@ -155,7 +155,7 @@ static bool large_is_cold(struct space *s, gfn_t gfn, uint64_t *e)
 {
 	uint64_t v = p2m_entry_get(e);
 
-	if (mm.format->sw(v) & PTE_SW_FOREIGN || page_was_used(e) ||
+	if (mm.format->sw(v) & (PTE_SW_FOREIGN | PTE_SW_SHARED) || page_was_used(e) ||
 	    (!mm.format->accessed_mask && v & mm.format->dirty_mask))
 		return false;
 	batch.cleared = true;

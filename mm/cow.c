@@ -7,6 +7,7 @@
  *	protected for a merge	writable again; the merge will notice and give up
  *	shared, count one	taken over in place: the index entry goes, under the
  *				bucket lock, before the leaf becomes writable
+ *	shared as 2 MiB		split, and then as above or below
  *	shared or constant	broken: copy -> switch the leaf, still read-only ->
  *				flush -> only then allow writes, and only then the
  *				old frame loses its count
@@ -43,10 +44,31 @@ static void cow_unmap_counted(struct space *s, mfn_t old)
 	}
 }
 
-/* The last reference: the shared frame becomes ours, where it is. */
-static void cow_take_over(struct space *s, mfn_t mfn, uint64_t *e)
+/*
+ * The small leaf of a shared page. 2 MiB that are shared as a whole are split first: to copy one page
+ * costs a five-hundredth of the copy of all, in time and in memory, and the 511 others stay
+ * shared. The table for it is set aside while the large leaf is there, so this cannot fail; and it is
+ * done when nothing else can.
+ */
+static uint64_t *cow_small(struct space *s, gfn_t gfn, struct p2m_slot p)
 {
-	fund_hold(s);
+	uint64_t *e = p.entry;
+
+	if (p.level > 1) {
+		p2m_split_known(s, gfn);
+		flush_space(s); /* the level changed; a take-over flushes nothing itself */
+		e = p2m_at(s, &s->near, gfn);
+		ASSERT(e);
+	}
+	return e;
+}
+
+/* The last reference: the shared frame becomes ours, where it is. */
+static void cow_take_over(struct space *s, gfn_t gfn, mfn_t mfn, struct p2m_slot p)
+{
+	uint64_t *e = cow_small(s, gfn, p);
+
+	fund_hold(s, 1);
 	frame_count(FRAME_SHARED, FRAME_PRIVATE, 1);
 	frame_set_flag(frame_at(mfn), FRAME_STALE);
 	p2m_allow_write(e, 1);
@@ -66,7 +88,7 @@ void cow_take_back(struct space *s, gfn_t gfn, uint64_t *e)
 	bool alone = index_take_over(mfn, s->domid, gfn);
 
 	ASSERT(alone && lock_held(LOCK_SCAN));
-	fund_hold(s);
+	fund_hold(s, 1);
 	frame_count(FRAME_SHARED, FRAME_PRIVATE, 1);
 	frame_clear_flag(frame_at(mfn), FRAME_STALE);
 	if (!index_insert_hint(mfn, fingerprint, s->share_group))
@@ -89,16 +111,17 @@ static void cow_fill(mfn_t to, mfn_t from, bool clean)
 }
 
 /* A frame of our own in the place of a shared or constant one. */
-static enum mm_status cow_copy(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *out)
+static enum mm_status cow_copy(struct space *s, gfn_t gfn, struct p2m_slot p, mfn_t *out)
 {
 	const struct pte_format *f = mm.format;
-	uint64_t v = p2m_entry_get(e), generation;
-	mfn_t old = f->frame(v, 1), new;
+	uint64_t v = p2m_entry_get(p.entry), generation, *e;
+	mfn_t old = pte_frame(v, p.level, gfn), new;
 	bool clean;
 
 	new = fund_take(s, gfn, FUND_BREAK, &clean);
 	if (!mfn_valid(new))
 		return MM_NOMEM;
+	e = cow_small(s, gfn, p);
 	cow_fill(new, old, clean);
 	env_point(POINT_BREAK_COPIED);
 	p2m_entry_exchange(e, f->leaf(new, 1, f->access(v) & ~PTE_W, PTE_SW_PROTECTED));
@@ -114,10 +137,10 @@ static enum mm_status cow_copy(struct space *s, gfn_t gfn, uint64_t *e, mfn_t *o
 	return MM_OK;
 }
 
-static enum mm_status cow_break(struct space *s, gfn_t gfn, uint64_t *e, bool guest_walk,
+static enum mm_status cow_break(struct space *s, gfn_t gfn, struct p2m_slot p, bool guest_walk,
                                 mfn_t *out)
 {
-	mfn_t old = mm.format->frame(p2m_entry_get(e), 1);
+	mfn_t old = pte_frame(p2m_entry_get(p.entry), p.level, gfn);
 	struct frame *f = frame_at(old);
 	bool constant = frame_kind(f) == FRAME_CONSTANT;
 	enum mm_status st = MM_OK;
@@ -126,11 +149,11 @@ static enum mm_status cow_break(struct space *s, gfn_t gfn, uint64_t *e, bool gu
 	env_prefetch_page(env_frame(old)); /* it will be copied, as a rule */
 	age = frame_age(f);
 	if (frame_kind(f) == FRAME_SHARED && index_take_over(old, s->domid, gfn)) {
-		cow_take_over(s, old, e);
+		cow_take_over(s, gfn, old, p);
 		trace_event(TRACE_BREAK, s, gfn, 1);
 		*out = old;
 	} else {
-		st = cow_copy(s, gfn, e, out);
+		st = cow_copy(s, gfn, p, out);
 	}
 	if (st == MM_OK)
 		scan_tell(s, gfn, SCAN_BROKEN);
@@ -168,11 +191,11 @@ static enum mm_status cow_leaf(struct space *s, gfn_t gfn, struct p2m_slot p, bo
 	sw = mm.format->sw(v);
 	if (sw & PTE_SW_PROTECTED)
 		return cow_unprotect(s, gfn, p, guest_walk, out);
-	ASSERT(p.level == 1); /* no other large leaf is read-only */
 	if (sw & PTE_SW_SHARED) {
 		quiet_doubt(s, gfn);
-		return cow_break(s, gfn, p.entry, guest_walk, out);
+		return cow_break(s, gfn, p, guest_walk, out);
 	}
+	ASSERT(p.level == 1); /* no other large leaf is read-only */
 	if (sw & PTE_SW_UNTOUCHED)
 		return populate_page(s, gfn, p.entry, out);
 	return MM_INVAL;

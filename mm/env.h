@@ -46,17 +46,21 @@ void env_log(const char *fmt, ...) printf_like(1, 2);
 
 /* Places between the steps of a protocol where a test strikes. */
 enum env_point {
-	POINT_MERGE_PROTECTED,   /* leaves are read-only, TLBs not flushed yet */
-	POINT_MERGE_FLUSHED,     /* flushed, not compared yet */
-	POINT_MERGE_COMPARED,    /* compared equal, not switched yet */
-	POINT_MERGE_SWITCHED,    /* leaf points at the survivor, not flushed yet */
-	POINT_BREAK_COPIED,      /* new frame filled, leaf not switched yet */
-	POINT_BREAK_SWITCHED,    /* leaf switched, not flushed yet */
-	POINT_SCAN_READ,         /* fingerprint taken, not yet in the index */
-	POINT_ALLOC,             /* an allocation is about to be tried */
-	POINT_LARGE_PROTECTED,   /* 512 leaves are read-only, TLBs not flushed yet */
-	POINT_LARGE_COPIED,      /* the large frame is filled, not mapped yet */
-	POINT_LARGE_SWITCHED,    /* the large leaf is there, read-only; not flushed yet */
+	POINT_MERGE_PROTECTED, /* leaves are read-only, TLBs not flushed yet */
+	POINT_MERGE_FLUSHED,   /* flushed, not compared yet */
+	POINT_MERGE_COMPARED,  /* compared equal, not switched yet */
+	POINT_MERGE_SWITCHED,  /* leaf points at the survivor, not flushed yet */
+	POINT_BREAK_COPIED,    /* new frame filled, leaf not switched yet */
+	POINT_BREAK_SWITCHED,  /* leaf switched, not flushed yet */
+	POINT_SCAN_READ,       /* fingerprint taken, not yet in the index */
+	POINT_ALLOC,           /* an allocation is about to be tried */
+	POINT_LARGE_PROTECTED, /* 512 leaves are read-only, TLBs not flushed yet */
+	POINT_LARGE_COPIED,    /* the large frame is filled, not mapped yet */
+	POINT_LARGE_SWITCHED,  /* the large leaf is there, read-only; not flushed yet */
+	POINT_WHOLE_PROTECTED, /* as POINT_MERGE_..., of 512 pages under large leaves at once */
+	POINT_WHOLE_FLUSHED,
+	POINT_WHOLE_COMPARED,
+	POINT_WHOLE_SWITCHED,
 	POINT_COMPRESS_UNMAPPED, /* pages are out of the tables, TLBs not flushed yet */
 	POINT_COMPRESS_PACKED,   /* flushed and packed, no frame given up yet */
 	POINT_COUNT

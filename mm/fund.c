@@ -321,23 +321,25 @@ void fund_give_shared(mfn_t mfn)
 	frame_count(FRAME_SHARED, FRAME_FREE, 1);
 }
 
-bool fund_unhold(struct space *s)
+bool fund_unhold(struct space *s, uint64_t pages)
 {
+	uint64_t before;
 	bool ok;
 
 	fund_lock();
-	ASSERT(s->held > 0);
-	ok = s->held > s->min_pages || buddy_free_pages() > fund_debt + fund_loans;
-	if (ok)
-		fund_drop_held(s, 1);
+	before = fund_debt;
+	fund_drop_held(s, pages);
+	ok = fund_debt == before || buddy_free_pages() >= fund_debt + fund_loans;
+	if (!ok)
+		fund_add_held(s, pages);
 	fund_unlock();
 	return ok;
 }
 
-void fund_hold(struct space *s)
+void fund_hold(struct space *s, uint64_t pages)
 {
 	fund_lock();
-	fund_add_held(s, 1);
+	fund_add_held(s, pages);
 	fund_unlock();
 }
 

@@ -58,15 +58,15 @@ void fund_give(struct space *s, mfn_t mfn, unsigned order);
 void fund_give_shared(mfn_t mfn);
 
 /*
- * A private frame of s is about to become shared and stay in use: s holds one
- * less alone and no frame is freed. False, and nothing changed, if invariant 11
- * would break. (The *other* frame of the merge is neutral: it leaves held-alone
- * in the moment in which deferred_finish frees it.) Undo with fund_hold.
+ * So many private frames of s are about to become shared and stay in use: s holds fewer
+ * alone and no frame is freed. False, and nothing changed, if invariant 11
+ * would break. (The *other* frames of the merge are neutral: they leave held-alone
+ * in the moment in which deferred_finish frees them.) Undo with fund_hold.
  */
-bool fund_unhold(struct space *s) must_check;
+bool fund_unhold(struct space *s, uint64_t pages) must_check;
 
-/* s holds one more alone (a take-over, or undo of fund_unhold): never fails. */
-void fund_hold(struct space *s);
+/* s holds more alone (a take-over, or undo of fund_unhold): never fails. */
+void fund_hold(struct space *s, uint64_t pages);
 
 /* How many private frames s holds above its min. */
 uint64_t fund_above_min(struct space *s);

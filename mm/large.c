@@ -9,6 +9,7 @@
  *	in place	the frames still lie in one large frame, in order: the level-2
  *			entry is exchanged -> flush -> what the CPUs noted in the old
  *			leaves goes to the new one -> the table is given back
+ *	in place, shared  the same for 512 shared pages (mm/large_share.c)
  *	by copy		take a large frame -> protect the small leaves -> flush -> copy
  *			-> exchange, still read-only -> flush -> writes are allowed,
  *			the table and the old frames are given back
@@ -34,15 +35,15 @@
 #include "mm/large.h"
 #include "mm/flush.h"
 #include "mm/fund.h"
+#include "mm/large_share.h"
 #include "mm/p2m_table.h"
 
-static unsigned large_access(void)
+unsigned large_access(void)
 {
 	return PTE_R | PTE_W | (mm.large_nx ? 0 : PTE_X);
 }
 
-/* Writes are allowed from now on; what CPUs have set stays. `more`: accessed and dirty bits. */
-static void large_open(uint64_t *e, uint64_t more)
+void large_open(uint64_t *e, uint64_t more)
 {
 	const struct pte_format *f = mm.format;
 	uint64_t v = p2m_entry_get(e), open;
@@ -53,8 +54,7 @@ static void large_open(uint64_t *e, uint64_t more)
 	} while (!p2m_entry_cas(e, &v, open));
 }
 
-/* Where a clean page is one that is protected, 512 clean ones are. */
-static void large_leave_clean(uint64_t *e)
+void large_leave_clean(uint64_t *e)
 {
 	const struct pte_format *f = mm.format;
 	mfn_t mfn = f->frame(p2m_entry_get(e), 2);
@@ -287,6 +287,10 @@ static enum mm_status large_coalesce(struct space *s, gfn_t first)
 		return MM_INVAL;
 	old.leaves = p.entry; /* first is the first of its table */
 	old.e = p2m_find_over(s, first);
+	if (large_is_run(old.leaves)) {
+		large_join_shared(s, old.e);
+		return MM_OK;
+	}
 	st = large_check(&old);
 	if (st != MM_OK)
 		return st;

@@ -12,4 +12,14 @@
  */
 enum mm_status large_populate(struct space *s, gfn_t first) must_check;
 
+/* The rights of a large leaf of private pages. */
+unsigned large_access(void);
+
+/* Writes through the large leaf at e are allowed from now on; what CPUs have set stays. `more`:
+ * accessed and dirty bits. */
+void large_open(uint64_t *e, uint64_t more);
+
+/* The leaf is private, and clean: protected, where that is what a clean page is. */
+void large_leave_clean(uint64_t *e);
+
 #endif

@@ -210,14 +210,14 @@ static void merge_flush(void)
 
 /* ---- compare and switch ---- */
 
-static void merge_lock_both(struct space *a, struct space *b)
+void merge_lock_both(struct space *a, struct space *b)
 {
 	p2m_lock(a->domid < b->domid ? a : b);
 	if (a != b)
 		p2m_lock(a->domid < b->domid ? b : a);
 }
 
-static void merge_unlock_both(struct space *a, struct space *b)
+void merge_unlock_both(struct space *a, struct space *b)
 {
 	if (a != b)
 		p2m_unlock(a->domid < b->domid ? b : a);
@@ -274,7 +274,7 @@ static enum merge_result merge_with_shared(struct merge_entry *e, const struct i
 	return r;
 }
 
-static bool merge_coin(void)
+bool merge_coin(void)
 {
 	bool coin;
 

@@ -41,4 +41,13 @@ bool merge_add_constant(struct space *s, struct merge_page page, mfn_t constant)
  */
 uint64_t merge_commit(void);
 
+/* ---- for mm/merge_large.c, which merges 512 pages at a time ---- */
+
+/* A random bit: which of two survives. */
+bool merge_coin(void);
+
+/* Both p2m locks, in order; a and b may be the same space. */
+void merge_lock_both(struct space *a, struct space *b);
+void merge_unlock_both(struct space *a, struct space *b);
+
 #endif

@@ -200,10 +200,25 @@ static void p2m_fill_split(uint64_t *children, uint64_t large)
 }
 
 /*
+ * What the records of 512 private frames say of their leaf.
+ *
  * known: the caller looks at the pages' hints. They may have had their likes in the index for long, as
  * nothing under a large leaf is merged (mm/shape.c); if nobody looks they leave the index, and so
  * the next pass reads the pages once more and finds them a place.
  */
+static void p2m_split_frames(mfn_t first, bool dirty, bool known)
+{
+	for (unsigned i = 0; i < LARGE_PAGES; i++) {
+		mfn_t mfn = MFN(first.n + i);
+
+		frame_clear_flag(frame_at(mfn), FRAME_LARGE);
+		if (dirty)
+			frame_set_flag(frame_at(mfn), FRAME_STALE);
+		if (!known)
+			index_remove(mfn);
+	}
+}
+
 static void p2m_split_at(struct space *s, gfn_t gfn, uint64_t *e, bool known)
 {
 	mfn_t table = p2m_table_alloc(s, p2m_table_promised(s, gfn, 1));
@@ -215,15 +230,10 @@ static void p2m_split_at(struct space *s, gfn_t gfn, uint64_t *e, bool known)
 	while (!p2m_entry_cas(e, &v, mm.format->table(table)));
 	s->stats.large_leaves--;
 	s->stats.splits++;
-	for (unsigned i = 0; i < LARGE_PAGES; i++) {
-		mfn_t mfn = MFN(mm.format->frame(v, 2).n + i);
-
-		frame_clear_flag(frame_at(mfn), FRAME_LARGE);
-		if (v & mm.format->dirty_mask)
-			frame_set_flag(frame_at(mfn), FRAME_STALE);
-		if (!known)
-			index_remove(mfn);
-	}
+	if (mm.format->sw(v) & PTE_SW_SHARED)
+		s->stats.large_shared--; /* the frames count mappings, and not their size */
+	else
+		p2m_split_frames(mm.format->frame(v, 2), v & mm.format->dirty_mask, known);
 }
 
 static bool p2m_split_if_large(struct space *s, gfn_t gfn, bool known)

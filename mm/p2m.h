@@ -113,6 +113,7 @@ uint64_t *p2m_make(struct space *s, gfn_t gfn) must_check;
  * its accessed and dirty bits go to all of them, and a dirty one makes all 512
  * frames STALE; hints among them leave the index. Cannot fail. The level changed: the caller flushes s before it relies
  * on rights taken away below (a batch of splits and protects needs one flush).
+ * Of one that is shared, 512 shared small ones are made.
  * Returns whether there was a large leaf.
  */
 bool p2m_split(struct space *s, gfn_t gfn);

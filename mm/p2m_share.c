@@ -141,7 +141,7 @@ bool p2m_share(struct space *s, gfn_t gfn, mfn_t mfn)
 	uint64_t *e = leaf_small(s, gfn);
 
 	ASSERT(leaf_is_protected(s, e, mfn));
-	if (!fund_unhold(s))
+	if (!fund_unhold(s, 1))
 		return false;
 	leaf_set_shared(e, mfn);
 	s->stats.private_pages--;

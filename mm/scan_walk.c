@@ -8,7 +8,7 @@
  *	quiet as a whole	passed over, for one unit of the budget
  *	known			a look at each leaf, eight for one unit
  *	else			a look at each leaf, and its frame record, one for one unit
- *	large leaf		one dirty bit, then 512 frame records
+ *	large leaf		one dirty bit, then 512 frame records; shared: one for one unit
  *
  * A page that is noted, to be read, takes SCAN_READ_COST units in all.
  *
@@ -273,8 +273,9 @@ static void scan_large(struct scan_slice *w, uint64_t *over)
 	uint64_t first = w->gfn.n, end = align_down(first, LARGE_PAGES) + LARGE_PAGES;
 	gfn_t gfn = w->gfn;
 
-	if (!scan_is_private(e, 2)) {
-		w->gfn.n = end;
+	if (!scan_is_private(e, 2)) { /* shared as a whole */
+		shape_shared(w->space, w->gfn, mm.format->frame(e, 2));
+		scan_looked(w, end - first, 1);
 		return;
 	}
 	if (e & mm.format->dirty_mask) {
@@ -326,11 +327,14 @@ static void scan_region_whole(struct space *s, uint64_t *over, gfn_t first)
 static void scan_pass_over(struct scan_slice *w, const uint64_t *over)
 {
 	uint64_t left = LARGE_PAGES - w->gfn.n / LARGE_PAGES % LARGE_PAGES, n = 1;
+	uint64_t e = p2m_entry_get(over);
 
 	if (!w->space->large)
 		n += quiet_run(over + 1, min_u64(left, w->budget) - 1);
-	else if (pte_kind(p2m_entry_get(over), 2) == PTE_TABLE)
+	else if (pte_kind(e, 2) == PTE_TABLE)
 		shape_still(w->space, w->gfn);
+	else if (!scan_is_private(e, 2))
+		shape_shared(w->space, w->gfn, mm.format->frame(e, 2));
 	w->passed += n * LARGE_PAGES;
 	w->gfn.n += n * LARGE_PAGES;
 	w->budget -= n;

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One large leaf, or 512 small ones?
+ * One large leaf, or 512 small ones? Its own, or shared?
  *
  * A large leaf serves a guest better: one TLB entry for 2 MiB, and a walk that is a step
  * shorter. Small ones can be shared, and each has a dirty bit of its own. So a guest keeps its
  * large leaves until sharing pays, and gets them back when it does not any more.
  *
- *	          worth it, or written in every pass
- *	    LARGE -----------------------------------> SMALL
- *	      ^                                          |
- *	      +------ all private, and still, for long --+
+ *	            worth it, or written in every pass
+ *	    LARGE --------------------------------------> SMALL
+ *	     | ^ ^                                         |
+ *	     | | +-- all private (or shared, in order), ---+
+ *	     | |            and still, for long            ^
+ *	     | +-- nobody else is left                     |
+ *	     v |                                           |
+ *	    LARGE, SHARED ---------- written --------------+
  *
  * What would a split save? The scanner reads small pages under a large leaf like any other, once
  * they are quiet (one dirty bit speaks for all of them), and keeps their fingerprints in the
@@ -29,6 +33,11 @@
  *
  * A leaf is weighed at the end of a slice if in that slice a page of it turned out to have a
  * like, or somebody's like was found under it; and in passes that trust no mark.
+ *
+ * But first of all: if all 512 pages of two large leaves are alike, and a split would save no more
+ * than these, both are kept, and share one run of frames (mm/merge_large.c). When all others
+ * have left such a run, whoever is left gets it back, writable; and one that was split by a
+ * write is joined again once its frames lie in order (mm/large_share.c).
  *
  * Scattered writes. A large leaf that is written somewhere before every pass is never quiet,
  * and all its pages hide behind the one that is written. After `large.patience` passes in a row it
@@ -53,6 +62,8 @@
 #include "mm/shape.h"
 #include "mm/cow.h"
 #include "mm/fund.h"
+#include "mm/large_share.h"
+#include "mm/merge_large.h"
 #include "mm/quiet.h"
 #include "mm/scan.h"
 
@@ -61,6 +72,7 @@
 #define LIKES    4u    /* hints of one fingerprint beyond which pages under large leaves are KEPT */
 #define SEEN     4096u /* regions whose streaks are kept */
 #define BACK_OFF 4u    /* doublings */
+#define LATER    8u    /* passes in which all pages of a quiet leaf are read */
 
 static _Atomic uint64_t gain_pages, patience_passes, rest_passes;
 
@@ -94,8 +106,9 @@ static struct {
 	unsigned nr_wanted;
 	uint64_t gain; /* pages, as of this slice */
 	bool settling, scarce;
-	bool kept;   /* a leaf was not worth it, but would be for a smaller gain */
-	bool missed; /* one was not weighed, for want of room */
+	bool kept;      /* a leaf was not worth it, but would be for a smaller gain */
+	bool missed;    /* one was not weighed, for want of room */
+	uint64_t later; /* since the pass before this one leaves are not weighed yet; 0: none */
 	struct shape_seen seen[SEEN];
 } shape;
 
@@ -117,6 +130,14 @@ static bool shape_scarce(void)
 	return spare < (shape.scarce ? 4 : 1) * (uint64_t)LARGE_PAGES;
 }
 
+/* Some leaf was not weighed as pages were to be read yet. They have been, by now. */
+static bool shape_is_later(void)
+{
+	uint64_t passes = counter_read(&mm.count.full_scans) + 1;
+
+	return shape.later && passes - shape.later >= (shape.settling ? 1 : LATER);
+}
+
 bool shape_begin(bool settling)
 {
 	uint64_t before = shape.gain;
@@ -125,15 +146,17 @@ bool shape_begin(bool settling)
 	shape.settling = settling;
 	shape.scarce = shape_scarce();
 	shape.gain = settling || shape.scarce ? 1 : scan_knob(&gain_pages);
-	again = shape.missed || (shape.kept && shape.gain < before);
-	if (again)
+	again = shape.missed || (shape.kept && shape.gain < before) || shape_is_later();
+	if (again) {
 		shape.missed = shape.kept = false;
+		shape.later = 0;
+	}
 	return again;
 }
 
 bool shape_has_kept(void)
 {
-	return shape.kept || shape.missed;
+	return shape.kept || shape.missed || shape.later;
 }
 
 /* ---- leaves to be weighed ---- */
@@ -367,12 +390,44 @@ static void shape_weigh_leaf(struct scan_slice *w, struct space *s, gfn_t first,
 	shape_seek(w, &c);
 }
 
+/* What the leaf is equal to as a whole, and its own frames. */
+static struct merge_run shape_run(struct space *s, gfn_t first, mfn_t *frames)
+{
+	struct merge_run run = {.frames = MFN_NONE};
+
+	p2m_lock(s);
+	*frames = shape_leaf(s, first);
+	if (mfn_valid(*frames))
+		run = merge_large_seek(s, *frames);
+	p2m_unlock(s);
+	return run;
+}
+
+/* Nothing is split if all of it is equal to another, or may be. */
+static bool shape_share(struct scan_slice *w, struct space *s, gfn_t first)
+{
+	mfn_t frames;
+	struct merge_run run = shape_run(s, first, &frames);
+
+	if (run.later)
+		shape.later = shape.later ? shape.later : counter_read(&mm.count.full_scans) + 1;
+	if (!mfn_valid(run.frames))
+		return run.later;
+	w->merged += merge_commit(); /* what is under way may change what is found */
+	run = shape_run(s, first, &frames);
+	if (!mfn_valid(run.frames) || !merge_large(s, first, frames, run))
+		return false;
+	w->merged += LARGE_PAGES;
+	w->budget -= min_u64(w->budget, LARGE_PAGES);
+	return true;
+}
+
 static void shape_weigh(struct scan_slice *w, struct shape_region r)
 {
 	struct space *s = space_find(r.domid);
 	mfn_t frames;
 
-	if (!s)
+	if (!s || shape_share(w, s, r.first))
 		return;
 	p2m_lock(s);
 	frames = shape_leaf(s, r.first);
@@ -446,6 +501,12 @@ void shape_still(struct space *s, gfn_t first)
 		shape.still = (struct shape_region){s->domid, first};
 }
 
+void shape_shared(struct space *s, gfn_t first, mfn_t run)
+{
+	if (!shape.still.domid && large_is_alone(run))
+		shape.still = (struct shape_region){s->domid, first};
+}
+
 /* All 512 are private, or shared with nobody any more. p2m lock held; nobody looks up meanwhile. */
 static bool shape_is_alone(const uint64_t *leaves)
 {
@@ -487,9 +548,11 @@ static void shape_make_whole(struct scan_slice *w, struct shape_region r)
 	if (!s)
 		return;
 	p2m_lock(s);
-	shape_take_back(s, r.first);
+	whole = large_take_back(s, r.first);
+	if (!whole)
+		shape_take_back(s, r.first);
 	p2m_unlock(s);
-	whole = mm_coalesce(s, r.first) == MM_OK;
+	whole = whole || mm_coalesce(s, r.first) == MM_OK;
 	w->budget -= min_u64(w->budget, LARGE_PAGES);
 	m = shape_place(s, r.first);
 	if (m->name != shape_name(s, r.first))

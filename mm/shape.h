@@ -45,6 +45,9 @@ void shape_written(struct space *s, gfn_t first);
 /* A pass found nothing written, and nothing new, under the table over `first`. p2m lock held. */
 void shape_still(struct space *s, gfn_t first);
 
+/* A pass came by a large leaf that maps this run of shared frames. p2m lock held. */
+void shape_shared(struct space *s, gfn_t first, mfn_t run);
+
 /*
  * The slice ends, no p2m lock is held: weigh the leaves that are wanted, split those that are worth
  * it and begin to merge their pages, and make one region whole again. `at`: where the scan goes

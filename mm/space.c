@@ -139,6 +139,10 @@ static uint64_t space_drop_entry(struct space *s, gfn_t gfn, struct deferred *d)
 	struct p2m_slot p = p2m_find(s, gfn);
 	uint64_t v = p2m_entry_get(p.entry);
 
+	if (p.level > 1 && mm.format->sw(v) & PTE_SW_SHARED) {
+		p2m_split_known(s, gfn); /* each page loses a count: the next steps */
+		return 0;
+	}
 	if (p.level > 1) {
 		p2m_entry_exchange(p.entry, 0);
 		deferred_add_large(d, mm.format->frame(v, p.level));

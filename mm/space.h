@@ -54,6 +54,7 @@ struct space_stats {
 	uint64_t store_frames;      /* frames that the others take (mm/store.c) */
 	uint64_t store_bytes;       /* and bytes, packed */
 	uint64_t large_leaves;
+	uint64_t large_shared; /* of these, how many map shared frames, read-only */
 	/* events, monotonic */
 	uint64_t populates;
 	uint64_t breaks;          /* copy-on-write copies */
@@ -68,6 +69,7 @@ struct space_stats {
 	uint64_t splits_written;  /* and as one was written all the time */
 	uint64_t coalesces;       /* large leaves made anew of small ones */
 	uint64_t coalesce_copies; /* of these, by copy */
+	uint64_t large_merges;    /* large leaves that became shared as a whole */
 	uint64_t compressions;    /* pages compressed, */
 	uint64_t expansions;      /* touched again, */
 	uint64_t incompressible;  /* and tried in vain */
@@ -215,14 +217,15 @@ enum mm_status mm_populate_large(struct space *s, gfn_t first) must_check;
 
 /*
  * Make one large leaf of the 512 small ones from `first` on (a multiple of LARGE_PAGES). In
- * place where the frames still lie in one large frame, in order; else by copy, if a
+ * place where the frames still lie in one large frame, in order, be they all private or all
+ * shared; else by copy, if a
  * large frame is free beyond all promises and the reserve. What guests read
  * does not change, nor what any domain may have; hints of the scanner stay valid. Holds the p2m
  * lock for as long as 512 pages take to copy; whoever faults meanwhile waits for it.
  *
  * MM_INVAL: not all 512 are private pages that a guest can write (one is shared, untouched,
- * ballooned, foreign, or about to be merged), or they are large already, or lie outside of
- * promised RAM. MM_PINNED: one is pinned. MM_NOMEM: no large frame. Then nothing changed.
+ * ballooned, foreign, or about to be merged), nor all shared and in order; or they are large
+ * already, or lie outside of promised RAM. MM_PINNED: one is pinned. MM_NOMEM: no large frame. Then nothing changed.
  */
 enum mm_status mm_coalesce(struct space *s, gfn_t first) must_check;
 

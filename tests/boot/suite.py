@@ -196,6 +196,10 @@ CASES = LINUX + FUZZ + REFUSALS + [
       for what, cpu, append, source in DIRTY),
     Case("sharing equals the oracle on 2 MiB leaves", "oracle-large.cfg", options=COUNTED, script=[Said("# hold", 3), "sleep 1500", "settle", "scan"],
          heard=["leaves domain=large-1 large=0", "leaves domain=alone large=2"], check=against_oracle),
+    # Zeroes that are not filled yet would be merged, page by page.
+    Case("2 MiB are shared as a whole", "twins-large.cfg", options={**COUNTED, "append": "scan.on=0"},
+         script=["sleep 2500", "settle", "scan", "sharing"],
+         heard=[*(f"leaves domain=twin-{n} large=2" for n in (1, 2)), "shared=2 merged=2"], check=against_oracle),
     Case("sharing equals the oracle, nested page tables and write protection", "oracle.cfg", machines=QEMU,
          options={**COUNTED, "append": "dirty=wp"}, script=[*HELD, "info"],
          heard=["what was written is told by: wp"], check=against_oracle),

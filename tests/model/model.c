@@ -33,7 +33,7 @@
 #include "tests/model/model.h"
 
 #define FRAMES       1700u /* less than all spaces could ask for */
-#define FRAMES_ROOMY 5300u /* more */
+#define FRAMES_ROOMY 7400u /* more */
 #define STEPS        600u
 #define STEPS_WEAK   100u /* where every page is compared with eight others */
 
@@ -186,7 +186,8 @@ static void print_worth(void)
 	printf("# %llu merges, %llu given up, %llu breaks, %llu taken over, %llu waits, "
 	       "%llu strikes, %llu large by zero, %llu joined, %llu moved, %llu split, "
 	       "%llu passed over, %llu frames by compression, %llu expanded; by the scanner: %llu "
-	       "split for sharing, %llu as they were written, %llu made whole\n",
+	       "split for sharing, %llu as they were written, %llu made whole, %llu merged "
+	       "whole\n",
 	       (unsigned long long)worth.merges, (unsigned long long)worth.given_up,
 	       (unsigned long long)worth.breaks, (unsigned long long)worth.take_overs,
 	       (unsigned long long)worth.waits, (unsigned long long)worth.strikes,
@@ -195,7 +196,8 @@ static void print_worth(void)
 	       (unsigned long long)worth.passed, (unsigned long long)worth.compressed,
 	       (unsigned long long)worth.expansions, (unsigned long long)worth.worth_it,
 	       (unsigned long long)worth.busy,
-	       (unsigned long long)(worth.whole - worth.joined - worth.moved));
+	       (unsigned long long)(worth.whole - worth.joined - worth.moved),
+	       (unsigned long long)worth.alike);
 	printf("# invariant 10 held at %llu audits; at %llu of them another number of pages was "
 	       "saved than "
 	       "at the one before\n",
@@ -218,6 +220,7 @@ static void fixed_seeds(void **state)
 	assert_true(worth.worth_it > 10 && worth.busy > 10);
 	assert_true(worth.whole > worth.joined + worth.moved + 10);
 	assert_true(worth.audits >= 10000 && worth.saved_changed >= 3000);
+	assert_true(worth.alike > 10);
 }
 
 static uint64_t fresh;

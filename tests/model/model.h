@@ -4,6 +4,7 @@
  *
  *	any.h	what they draw at random
  *	ops.c	random operations, made on a space and on a flat array of bytes
+ *	shape.c	what a region of small leaves can become
  *	log.c	what each step answered; the same stream on another format is compared with it
  *	model.c	worlds, seeds, and which formats must be alike
  */
@@ -52,7 +53,7 @@ extern struct run run;
  */
 struct worth {
 	uint64_t merges, given_up, breaks, take_overs, waits, strikes, joined, moved, splits,
-	    larges, passed, compressed, expansions, worth_it, busy, whole;
+	    larges, passed, compressed, expansions, worth_it, busy, whole, alike;
 	uint64_t audits,
 	    saved_changed; /* of the audits: found another number of saved pages than the one before */
 };
@@ -70,6 +71,11 @@ void twin_step(void);                    /* one random operation */
 void twins_finish(void);                 /* check every byte, then destroy all */
 void twins_strike(enum env_point point); /* for host_on_point */
 void twins_kick(unsigned cpu);           /* for host_on_kick */
+
+/* ---- shape.c ---- */
+
+/* What mm_coalesce must answer; not whether there is memory for it. */
+enum mm_status twin_can_coalesce(struct twin *t, gfn_t g);
 
 /* ---- log.c ---- */
 

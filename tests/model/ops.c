@@ -57,6 +57,7 @@ static void destroy(struct twin *t)
 	worth.worth_it += t->s.stats.splits_sharing;
 	worth.busy += t->s.stats.splits_written;
 	worth.whole += t->s.stats.coalesces;
+	worth.alike += t->s.stats.large_merges;
 	guest_leave_all();
 	worth.expansions += space_stats(&t->s).expansions;
 	while (!space_destroy_step(&t->s, 50))
@@ -275,27 +276,9 @@ static void op_populate_large(struct twin *t)
 	populate_large(t, any_region());
 }
 
-/* What a coalesce must answer, from what can be seen: not whether there is memory. */
-static enum mm_status can_coalesce(struct twin *t, gfn_t g)
-{
-	enum mm_status st = MM_OK;
-
-	for (unsigned i = 0; i < LARGE_PAGES; i++) {
-		struct p2m_view v = p2m_lookup(&t->s, GFN(g.n + i));
-
-		if (v.type != P2M_PRIVATE || v.large)
-			return MM_INVAL;
-		if (!(v.access & PTE_W) && mm_dirty_source() != DIRTY_PROTECT)
-			return MM_INVAL;
-		if (v.pinned)
-			st = MM_PINNED;
-	}
-	return st;
-}
-
 static void coalesce(struct twin *t, gfn_t g)
 {
-	enum mm_status st, expect = can_coalesce(t, g);
+	enum mm_status st, expect = twin_can_coalesce(t, g);
 	mfn_t before = p2m_lookup(&t->s, g).mfn;
 
 	st = mm_coalesce(&t->s, g);
@@ -335,6 +318,47 @@ static void op_coalesce(struct twin *t)
 		touch_region(t, g);
 	}
 	coalesce(t, g);
+}
+
+/* Whole pages of a region, none like another. False: no memory for it now. */
+static bool fill_alike(struct twin *t, gfn_t first, uint64_t salt)
+{
+	uint64_t words[PAGE_SIZE / 8] = {0};
+
+	fill_region(t, first);
+	for (uint64_t i = 0; i < LARGE_PAGES; i++) {
+		uint64_t page = first.n + i;
+		enum mm_status st;
+
+		words[1] = salt + i;
+		if (t->hole[page])
+			continue;
+		st = mm_write(&t->s, PAGE(page), words, PAGE_SIZE);
+		log_answer(st);
+		MUST(st == MM_OK || (st == MM_NOMEM && !run.world.roomy));
+		if (st != MM_OK)
+			return false;
+		memcpy(t->bytes[page], words, PAGE_SIZE);
+	}
+	return true;
+}
+
+/* Two regions become alike in all their pages, and are large as far as that can be; and rest. */
+static void op_alike(struct twin *t)
+{
+	gfn_t g = any_region(), h = any_region();
+	uint64_t salt = 70000 + 1000 * rnd(2);
+	struct twin *u = any();
+
+	if (!u->alive || !fill_alike(t, g, salt) || !fill_alike(u, h, salt))
+		return;
+	coalesce(t, g);
+	if (t != u || !gfn_eq(g, h))
+		coalesce(u, h);
+	for (unsigned i = 0; i < 6; i++) {
+		guest_empty_logs();
+		scan_slice(SPACES * PAGES * 8);
+	}
 }
 
 /* And, now and then, together again. */
@@ -463,10 +487,11 @@ void twins_strike(enum env_point p)
 	if (p == POINT_ALLOC || rnd(p == POINT_SCAN_READ ? 16 : 2))
 		return;
 	strike_cached(t);
-	if (p == POINT_MERGE_PROTECTED || p == POINT_MERGE_FLUSHED)
+	if (p == POINT_MERGE_PROTECTED || p == POINT_MERGE_FLUSHED || p == POINT_WHOLE_PROTECTED ||
+	    p == POINT_WHOLE_FLUSHED)
 		for (uint64_t i = rnd(16); i && t->alive; i--) /* some hit a page of the batch */
 			op_write(t);
-	if (p == POINT_MERGE_SWITCHED || p == POINT_SCAN_READ)
+	if (p == POINT_MERGE_SWITCHED || p == POINT_WHOLE_SWITCHED || p == POINT_SCAN_READ)
 		if (t->alive && rnd(2))
 			op_write(t);
 }
@@ -507,6 +532,7 @@ static const struct {
     {"balloon large",  op_balloon_large,  3 },
     {"populate large", op_populate_large, 1 },
     {"coalesce",       op_coalesce,       2 },
+    {"alike",          op_alike,          2 },
     {"split",          op_split,          6 },
     {"harvest",        op_harvest,        1 },
     {"compress",       op_compress,       5 },

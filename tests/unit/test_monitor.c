@@ -425,24 +425,6 @@ static void scan_policies_and_knobs(void **state)
 	assert_not_heard("@quire leaves");
 }
 
-static void scan_leaves(void **state)
-{
-	struct space_stats before = fake_space;
-
-	(void)state;
-	fake_space = (struct space_stats){.large_leaves = 4,
-	                                  .splits = 9,
-	                                  .splits_sharing = 3,
-	                                  .split_gain = 40,
-	                                  .splits_written = 2,
-	                                  .coalesces = 5,
-	                                  .coalesce_copies = 1};
-	type("scan\r");
-	assert_heard("@quire leaves domain=web large=4 splits=9 sharing=3 gain=40 written=2 "
-	             "coalesces=5 copies=1\n");
-	fake_space = before;
-}
-
 static void scan_share(void **state)
 {
 	(void)state;
@@ -553,7 +535,6 @@ int main(void)
 	    cmocka_unit_test_setup(settling_takes_turns, fresh),
 	    cmocka_unit_test_setup(scan_policies_and_knobs, fresh),
 	    cmocka_unit_test_setup(scan_share, fresh),
-	    cmocka_unit_test_setup(scan_leaves, fresh),
 	    cmocka_unit_test_setup(top_until_a_key, fresh),
 	    cmocka_unit_test_setup(a_trace, fresh),
 	    cmocka_unit_test_setup(completion, fresh),

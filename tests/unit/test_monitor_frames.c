@@ -108,6 +108,27 @@ static void reclaim(void **state)
 	assert_int_equal(domains[1].shares, 7);
 }
 
+/* What became of leaves of 2 MiB. */
+static void scan_leaves(void **state)
+{
+	struct space_stats before = fake_space;
+
+	(void)state;
+	fake_space = (struct space_stats){.large_leaves = 4,
+	                                  .splits = 9,
+	                                  .splits_sharing = 3,
+	                                  .split_gain = 40,
+	                                  .splits_written = 2,
+	                                  .coalesces = 5,
+	                                  .coalesce_copies = 1,
+	                                  .large_shared = 6,
+	                                  .large_merges = 7};
+	type("scan\r");
+	assert_heard("@quire leaves domain=web large=4 splits=9 sharing=3 gain=40 written=2 "
+	             "coalesces=5 copies=1 shared=6 merged=7\n");
+	fake_space = before;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -115,6 +136,7 @@ int main(void)
 	    cmocka_unit_test_setup(refusals_on_request, fresh),
 	    cmocka_unit_test_setup(compression_on_request, fresh),
 	    cmocka_unit_test_setup(reclaim, fresh),
+	    cmocka_unit_test_setup(scan_leaves, fresh),
 	};
 
 	return cmocka_run_group_tests_name("monitor_frames", tests, NULL, NULL);

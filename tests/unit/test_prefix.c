@@ -289,6 +289,49 @@ static bool op_merge(void)
 	return p2m_lookup(&a, GFN(AT_LARGE + 5)).type == P2M_ZERO;
 }
 
+/* Two regions that are alike in all 512 pages. */
+static void make_alike(void)
+{
+	assert_int_equal(mm_populate_large(&a, GFN(AT_NOTHING)), MM_OK);
+	for (uint64_t i = 0; i < LARGE_PAGES; i++) {
+		guest_puts(&a, PAGE(AT_LARGE + i), 5000000 + i);
+		guest_puts(&a, PAGE(AT_NOTHING + i), 5000000 + i);
+	}
+	guest_leave_all();
+}
+
+static bool op_merge_whole(void)
+{
+	for (unsigned i = 0; i < 4; i++)
+		scan_slice(1000000);
+	return space_stats(&a).large_shared == 2;
+}
+
+static bool op_break_whole(void)
+{
+	return fault(AT_LARGE + 5, FAULT_WRITE) && space_stats(&a).large_shared == 1;
+}
+
+static bool op_holes_whole(void)
+{
+	const gfn_t g = GFN(AT_LARGE), page = GFN(AT_NOTHING + 5);
+
+	return balloon_out(&a, &g, 1, LARGE_ORDER) == 1 && balloon_out(&a, &page, 1, 0) == 1;
+}
+
+/* Nobody else has them any more. */
+static bool op_take_back_whole(void)
+{
+	for (unsigned i = 0; i < 2; i++)
+		scan_slice(1000000);
+	return p2m_lookup(&a, GFN(AT_NOTHING)).large && !space_stats(&a).large_shared;
+}
+
+static bool op_join_whole(void)
+{
+	return mm_coalesce(&a, GFN(AT_LARGE)) == MM_OK && space_stats(&a).large_shared == 2;
+}
+
 static bool op_compress(void)
 {
 	pack_from(AT_SCATTERED, LARGE_PAGES); /* takes the accessed flags */
@@ -330,6 +373,11 @@ static const struct row {
     {"a service page",                   op_service          },
     {"a write by the hypervisor",        op_write            },
     {"merges",                           op_merge            },
+    {"2 MiB are merged",                 op_merge_whole      },
+    {"shared 2 MiB are written",         op_break_whole      },
+    {"shared 2 MiB are given back",      op_holes_whole      },
+    {"shared 2 MiB are taken back",      op_take_back_whole  },
+    {"shared 2 MiB are joined",          op_join_whole       },
     {"compression",                      op_compress         },
     {"first touches",                    op_expand           },
     {"the end",                          op_destroy          },
@@ -348,6 +396,17 @@ static void prepare(const struct row *row)
 		(void)op_split();
 	if (row->run == op_merge)
 		guest_puts(&a, PAGE(AT_PRIVATE), 1000); /* as a scattered page */
+	if (row->run == op_merge_whole || row->run == op_break_whole ||
+	    row->run == op_holes_whole || row->run == op_take_back_whole ||
+	    row->run == op_join_whole)
+		make_alike();
+	if (row->run == op_break_whole || row->run == op_holes_whole ||
+	    row->run == op_take_back_whole || row->run == op_join_whole)
+		(void)op_merge_whole();
+	if (row->run == op_take_back_whole)
+		(void)balloon_out(&a, &(gfn_t){AT_LARGE}, 1, LARGE_ORDER);
+	if (row->run == op_join_whole)
+		(void)op_split();
 	guest_leave_all();
 }
 
