@@ -28,7 +28,7 @@ CPU_MOST_S = 30     # and a long one this or three times what it takes
 BASE_LIMIT_S = 120
 OUTPUT_BYTES = 1 << 24
 OUTPUT_TAIL = 4000
-MEMBER = re.compile(r"^\S*libquire\.a\((\S+)\)", re.M)
+MEMBER = re.compile(r"^(\S+\.o)$|^(\S+\.o) ", re.M)
 NOT_OK = re.compile(r"^not ok \d+(?: -)? ?(.*)$", re.M)
 
 # A program that draws a seed from the clock gets a fixed one: a verdict is the same in every run.
@@ -122,23 +122,21 @@ class Bench:
         elif kind == "model":  # one program of all its files
             own = sorted((native / "tests/model").glob("*.o"))
         kept.parent.mkdir(exist_ok=True)
-        members = {}
-        for o in native.glob("**/*.o"):
-            if "/tests/" not in str(o) or "/tests/host/" in str(o):
-                members.setdefault(o.name, []).append(o)
-        link_map = kept.with_suffix(".map")
-        subprocess.run([*self.cc, "-o", kept.with_suffix(".out"), *own, native / "libquire.a", *self.ldflags,
-                        f"-Wl,-Map={link_map}"], cwd=TOP, check=True)
+        # A thin archive: the linker names its members by their paths, and some files have the same name.
+        thin, link_map = kept.with_suffix(".a"), kept.with_suffix(".map")
+        library = {str((TOP / o).resolve()): o for o in native.glob("**/*.o") if "/tests/" not in str(o) or "/tests/host/" in str(o)}
+        thin.unlink(missing_ok=True)
+        subprocess.run(["ar", "rcsT", thin, *sorted(library)], cwd=TOP, check=True)
+        subprocess.run([*self.cc, "-o", kept.with_suffix(".out"), *own, thin, *self.ldflags, f"-Wl,-Map={link_map}"], cwd=TOP, check=True)
         objects = list(own)
-        for member in MEMBER.findall(link_map.read_text().split("\nMerging program", 1)[0]):
-            if len(members[member]) != 1:
-                raise RuntimeError(f"{member} could be any of {members[member]}")
-            if members[member][0] not in objects:
-                objects.append(members[member][0])
+        for found in MEMBER.finditer(link_map.read_text().split("\nMerging program", 1)[0]):
+            member = library.get(str((TOP / (found[1] or found[2])).resolve()))
+            if member and member not in objects:
+                objects.append(member)
         objects = [str(o) for o in objects]
         kept.write_text(json.dumps({"digest": digest, "objects": objects}))
-        kept.with_suffix(".out").unlink()
-        link_map.unlink()
+        for made in (kept.with_suffix(".out"), thin, link_map):
+            made.unlink()
         return objects
 
     # ---- the tests without a mutant ----
