@@ -271,7 +271,7 @@ static inline void fund_got_back(struct space *s, uint64_t pages)
 	uint64_t was_short = fund_short_of(s);
 
 	fund_drop_held(s, pages);
-	if (__builtin_expect(s->borrowed > 0, 0))
+	if (__builtin_expect(s->borrowed, 0))
 		fund_pay_back(s, pages - (fund_short_of(s) - was_short));
 }
 

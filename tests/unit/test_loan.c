@@ -114,6 +114,8 @@ static void loan_is_not_paid_with_debt(void **state)
 	assert_int_equal(b.borrowed, 2);
 	assert_int_equal(balloon_out(&b, (gfn_t[]){GFN(1), GFN(2)}, 2, 0), 2);
 	assert_int_equal(b.borrowed, 2);
+	assert_int_equal(balloon_out(&b, &GFN(3), 1, 0), 1); /* below its min already */
+	assert_int_equal(b.borrowed, 2);
 	audit_passes();
 	fund_ungrant(&b);
 	fund_ungrant(&b);

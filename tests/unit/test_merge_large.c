@@ -170,6 +170,7 @@ static void one_page_differs(void **state)
 	passes(4);
 	assert_int_equal(shared(1) + shared(2), 0);
 	assert_int_equal(saved(), LARGE_PAGES - 1);
+	assert_int_equal(mm_stats().merges_given_up, 0); /* seen from the fingerprints */
 	oracle_check_settled();
 }
 
@@ -183,6 +184,18 @@ static void a_split_saves_more(void **state)
 	zero(2, 44);
 	put(1, LARGE_PAGES + 3, word(4));
 	put(2, LARGE_PAGES + 3, word(4));
+	passes(4);
+	assert_int_equal(shared(1) + shared(2), 0);
+	oracle_check_settled();
+}
+
+static void one_is_there_twice(void **state)
+{
+	(void)state;
+	like(1, 1);
+	like(2, 1);
+	put(1, 3, word(4));
+	put(2, 3, word(4));
 	passes(4);
 	assert_int_equal(shared(1) + shared(2), 0);
 	oracle_check_settled();
@@ -236,6 +249,8 @@ static void a_guarantee(void **state)
 /* One page is copied; the writer's leaf is split, the other's is not. */
 static void a_write(void **state)
 {
+	uint64_t generation;
+
 	(void)state;
 	pair();
 	put(2, 100, 7);
@@ -247,7 +262,9 @@ static void a_write(void **state)
 	assert_int_equal(guest_sees(&guest[2], PAGE(100)), 7);
 	sees(1, 0);
 	audit_passes();
+	generation = guest[1].generation;
 	put(1, 100, 8); /* the last mapping of that frame: taken over, after a split */
+	assert_true(guest[1].generation > generation);
 	assert_int_equal(leaves(1), 0);
 	assert_int_equal(space_stats(&guest[1]).take_overs, 1);
 	assert_int_equal(guest_sees(&guest[2], PAGE(100)), 7);
@@ -270,6 +287,41 @@ static void joined_again(void **state)
 	assert_int_equal(saved(), LARGE_PAGES);
 	assert_int_equal(space_stats(&guest[2]).coalesce_copies, 0);
 	sees(2, 0);
+}
+
+/* The table goes when no CPU walks it any more. */
+static void joined_with_a_flush(void **state)
+{
+	uint64_t generation, free;
+
+	(void)state;
+	pair();
+	put(2, 100, 7);
+	passes(2);
+	put(2, 100, word(100));
+	passes(3);
+	assert_int_equal(leaves(2), 0);
+	assert_int_equal(saved(), LARGE_PAGES);
+	generation = guest[2].generation;
+	free = fund_look().free;
+	assert_int_equal(mm_coalesce(&guest[2], GFN(0)), MM_OK);
+	assert_int_equal(shared(2), 1);
+	assert_true(guest[2].generation > generation);
+	assert_int_equal(fund_look().free, free);
+	sees(2, 0);
+}
+
+/* Only who is alone gets them back. */
+static void not_from_others(void **state)
+{
+	(void)state;
+	pair();
+	lock_take(&mm.scan_lock, LOCK_SCAN);
+	p2m_lock(&guest[1]);
+	assert_false(large_take_back(&guest[1], GFN(0)));
+	p2m_unlock(&guest[1]);
+	lock_drop(&mm.scan_lock, LOCK_SCAN);
+	assert_int_equal(shared(1) + shared(2), 2);
 }
 
 /* The other is destroyed: the frames are one guest's again, large, and written without a split. */
@@ -419,13 +471,51 @@ static const struct way {
     {&toy_format,          false, true },
 };
 
+/* The last of 1024 pages is being read: both guests write the same to a page that was read before. */
+static unsigned pages_read;
+
+static void both_write(enum env_point p)
+{
+	if (p == POINT_SCAN_READ && ++pages_read == 2 * LARGE_PAGES)
+		for (domid_t d = 1; d <= 2; d++)
+			assert_int_equal(guest_write(d, &guest[d], PAGE(200), 666), VERDICT_RESUME);
+}
+
+/* Their bytes are equal, but their fingerprint is of what was there before: nobody else's like of it would be found. */
+static void both_written_since_they_were_read(void **state)
+{
+	(void)state;
+	like(1, 1);
+	like(2, 1);
+	guest_leave_all();
+	pages_read = 0;
+	host_on_point = both_write;
+	passes(6);
+	host_on_point = NULL;
+	assert_true(pages_read > 2 * LARGE_PAGES);
+	guest_leave_all();
+	assert_int_equal(shared(1) + shared(2), 2);
+	make(3, 1, false);
+	put(3, 9, 666);
+	passes(4);
+	assert_int_equal(saved(), LARGE_PAGES + 1);
+	oracle_check_settled();
+}
+
 static unsigned reached; /* how often there was something to strike at */
 
 static void struck(const struct way *way, enum env_point p, domid_t who)
 {
+	domid_t last = who == 3 ? 3 : 2; /* a third comes when the others share */
+
 	start(FRAMES, 0, way->format, way->log);
 	like(1, 1);
 	like(2, 1);
+	if (last == 3) {
+		passes(3);
+		assert_int_equal(shared(1) + shared(2), 2);
+		like(3, 1);
+	}
 	plan.point = p;
 	plan.who = who;
 	plan.cached = way->lost;
@@ -444,8 +534,8 @@ static void struck(const struct way *way, enum env_point p, domid_t who)
 	else
 		assert_true(plan.done);
 	if (p != POINT_WHOLE_SWITCHED && plan.done)
-		assert_int_equal(shared(1) + shared(2), 0);
-	for (domid_t d = 1; d <= 2; d++)
+		assert_int_equal(who == 3 ? shared(3) : shared(1) + shared(2), 0);
+	for (domid_t d = 1; d <= last; d++)
 		for (uint64_t i = 0; i < LARGE_PAGES; i++)
 			assert_int_equal(guest_sees(&guest[d], PAGE(i)),
 			                 plan.done && d == who && i == 200 ? 666 : word(i));
@@ -460,11 +550,11 @@ static void a_write_at_each_point(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(ways); i++)
-		for (domid_t who = 1; who <= 2; who++)
+		for (domid_t who = 1; who <= 3; who++)
 			for (unsigned p = POINT_WHOLE_PROTECTED; p <= POINT_WHOLE_SWITCHED; p++)
 				if (p != POINT_WHOLE_COMPARED || ways[i].lost) /* locks are held */
 					struck(&ways[i], p, who);
-	assert_int_equal(reached, 3 * 2 * 3 + 2);
+	assert_int_equal(reached, 3 * 3 * 3 + 3);
 }
 
 int main(void)
@@ -477,16 +567,20 @@ int main(void)
 	    T(few_flushes),
 	    ALL_SOURCES(one_page_differs),
 	    ALL_SOURCES(a_split_saves_more),
+	    T(one_is_there_twice),
 	    T(somebody_has_one_too),
 	    T(not_these),
 	    T(a_guarantee),
 	    ALL_SOURCES(a_write),
 	    ALL_SOURCES(joined_again),
+	    T(joined_with_a_flush),
+	    T(not_from_others),
 	    ALL_SOURCES(the_other_has_gone),
 	    ALL_SOURCES(written_alone),
 	    ALL_SOURCES(the_balloon),
 	    ALL_SOURCES(the_hypervisor),
 	    T(a_fetch),
+	    T(both_written_since_they_were_read),
 	    cmocka_unit_test(a_write_at_each_point),
 	};
 

@@ -25,11 +25,25 @@ static void passes_over(void **state)
 	}
 }
 
+static uint64_t leaves_of(uint64_t gfn)
+{
+	uint64_t first = gfn - gfn % LARGE_PAGES, n = 0;
+
+	for (uint64_t g = first; g < first + LARGE_PAGES; g++) {
+		struct p2m_slot p = p2m_find(&s, GFN(g));
+
+		n += p.entry && p.level == 1 && p2m_entry_get(p.entry);
+	}
+	return n;
+}
+
 /* After writes to some regions only these are walked, and soon they are at rest again. */
 static void only_where_written(void **state)
 {
 	(void)state;
 	fill();
+	for (uint64_t g = HERE + 2; g < HERE + 30; g++)
+		put_unique(0, g);
 	calm_down();
 	put_unique(1, HERE + 1);
 	put_unique(2, TWIN + 1);
@@ -37,7 +51,7 @@ static void only_where_written(void **state)
 		struct pass p = one_pass();
 
 		assert_int_equal(p.passed, (i < 2 ? REGIONS - 2 : REGIONS) * LARGE_PAGES);
-		assert_in_range(p.scanned, i < 2 ? 1 : 0, i < 2 ? 2 * LARGE_PAGES : 0);
+		assert_int_equal(p.scanned, i < 2 ? leaves_of(HERE) + leaves_of(TWIN) : 0);
 		assert_int_equal(p.read, i == 1 ? 2 : 0);
 	}
 }

@@ -93,6 +93,10 @@ static void only_what_was_large(void **state)
 	passes(REST + 3);
 	assert_int_equal(leaves(1), 0);
 	assert_int_equal(leaves(2), 1);
+	set("large.rest", 1); /* one walk through all its leaves is enough then */
+	unique(1, 3);
+	passes(4);
+	assert_int_equal(leaves(1), 0);
 }
 
 /* Holes, pages never touched and pinned ones stand in the way. */
