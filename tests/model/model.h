@@ -74,6 +74,11 @@ void twins_kick(unsigned cpu);           /* for host_on_kick */
 
 /* ---- shape.c ---- */
 
+/* Whether 512 free frames lie side by side, aligned: even in a roomy world there may be none left,
+ * when a page of each large frame is in use.
+ */
+bool twins_large_frame_free(void);
+
 /* What mm_coalesce must answer; not whether there is memory for it. */
 enum mm_status twin_can_coalesce(struct twin *t, gfn_t g);
 

@@ -15,9 +15,12 @@ static struct sampler samples[SPACES];
 
 static void populate_large(struct twin *t, gfn_t g)
 {
+	bool has_frame = run.world.roomy && twins_large_frame_free();
 	enum mm_status st = mm_populate_large(&t->s, g);
 
-	log_answer(st);
+	MUST(st != MM_NOMEM || !has_frame);
+	if (!run.world.roomy) /* where frames lie depends on what has been merged */
+		log_answer(st);
 	if (st != MM_OK)
 		return;
 	/* Only where nothing was ever written, so the array is zero there already. */
@@ -279,12 +282,13 @@ static void op_populate_large(struct twin *t)
 static void coalesce(struct twin *t, gfn_t g)
 {
 	enum mm_status st, expect = twin_can_coalesce(t, g);
+	bool has_frame = run.world.roomy && twins_large_frame_free();
 	mfn_t before = p2m_lookup(&t->s, g).mfn;
 
 	st = mm_coalesce(&t->s, g);
 	if (!run.world.roomy) /* it depends on what has been merged */
 		log_answer(st);
-	MUST(st == expect || (st == MM_NOMEM && expect == MM_OK && !run.world.roomy));
+	MUST(st == expect || (st == MM_NOMEM && expect == MM_OK && !has_frame));
 	MUST(p2m_lookup(&t->s, g).large || st != MM_OK);
 	if (st == MM_OK && mfn_eq(before, p2m_lookup(&t->s, g).mfn))
 		worth.joined++;

@@ -1,6 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* What a coalesce must answer, from what can be seen of the map. */
+/* What a coalesce must answer, from what can be seen of the map and of the frames. */
+#include "mm/core.h"
 #include "tests/model/model.h"
+
+static bool all_free(uint64_t first)
+{
+	for (unsigned i = 0; i < LARGE_PAGES; i++)
+		if (frame_kind(frame_at(MFN(first + i))) != FRAME_FREE)
+			return false;
+	return true;
+}
+
+bool twins_large_frame_free(void)
+{
+	for (uint64_t first = 0; first + LARGE_PAGES <= mm.nr_frames; first += LARGE_PAGES)
+		if (all_free(first))
+			return true;
+	return false;
+}
 
 /* Small leaves of shared pages whose frames lie side by side, in order. */
 static bool in_order(struct twin *t, gfn_t g)
