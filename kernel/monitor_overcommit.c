@@ -14,7 +14,8 @@ static struct {
 	struct mm_account domain[MAX_DOMAINS];
 	uint64_t part[MAX_DOMAINS]; /* 1/2^32 pages */
 	bool used[MAX_DOMAINS];
-	uint64_t own, parts, promised;
+	bool exact; /* the parts were asked for: they take a walk through all p2ms */
+	uint64_t promised;
 } instant;
 
 static void take_domain(struct domain *d, void *arg)
@@ -24,16 +25,15 @@ static void take_domain(struct domain *d, void *arg)
 	(void)arg;
 	*a = mm_account(&d->space);
 	instant.used[d->id] = true;
-	instant.part[d->id] = share_part(&d->space);
-	instant.parts += instant.part[d->id];
-	instant.own += a->own;
+	if (instant.exact)
+		instant.part[d->id] = share_part(&d->space);
 	instant.promised += a->memory;
 }
 
 static void take_instant(void *arg)
 {
-	(void)arg;
 	memset(&instant, 0, sizeof(instant));
+	instant.exact = *(const bool *)arg;
 	instant.mm = mm_stats();
 	domain_each(take_domain, NULL);
 }
@@ -75,6 +75,7 @@ static void machine_json(const struct waiters_view *w)
 	json_number(&j, "frames_reserve", m->frames_reserve);
 	json_number(&j, "reserve_level", m->reserve_level);
 	json_number(&j, "promised_pages", instant.promised);
+	json_number(&j, "pages_saved", m->pages_saved);
 	json_number(&j, "pages_compressed", m->pages_compressed);
 	json_number(&j, "pages_compressed_filled", m->pages_compressed_filled);
 	json_number(&j, "compressed_bytes", m->compressed_bytes);
@@ -147,7 +148,9 @@ static void domain_json(const struct domain *d)
 	json_number(&j, "untouched", a->untouched);
 	json_number(&j, "own", a->own);
 	json_number(&j, "shared_mappings", a->mappings);
-	json_milli(&j, "shared_part", (part >> 32) * 1000 + ((part & UINT32_MAX) * 1000 >> 32));
+	if (instant.exact)
+		json_milli(&j, "shared_part",
+		           (part >> 32) * 1000 + ((part & UINT32_MAX) * 1000 >> 32));
 	json_number(&j, "ballooned", a->ballooned);
 	json_number(&j, "compressed", a->compressed);
 	json_number(&j, "compressed_frames", a->store);
@@ -162,13 +165,13 @@ static void domain_json(const struct domain *d)
 static void domain_line(const struct domain *d)
 {
 	const struct mm_account *a = &instant.domain[d->id];
-	uint64_t part = (instant.part[d->id] + UINT32_MAX) >> 32;
+	uint64_t shared = instant.exact ? (instant.part[d->id] + UINT32_MAX) >> 32 : a->mappings;
 	char t[9][24];
 
 	log_print("%-16s %4u %8s %8s %8s %9s %8s %8s %9s %8s %7s\n", d->name, d->id,
 	          monitor_mib(t[0], a->memory), monitor_mib(t[1], a->max),
 	          monitor_mib(t[2], a->min), monitor_mib(t[3], a->populated),
-	          monitor_mib(t[4], a->own), monitor_mib(t[5], part),
+	          monitor_mib(t[4], a->own), monitor_mib(t[5], shared),
 	          monitor_mib(t[6], a->ballooned), monitor_mib(t[7], a->compressed),
 	          monitor_mib(t[8], a->tables + a->service + a->hypervisor + a->store));
 }
@@ -181,25 +184,30 @@ static void domain_advice(struct domain *d)
 		log_print("    STALLED: %s\n", text);
 }
 
-static void frames_begin(bool as_json)
+static void frames_begin(bool as_json, bool exact)
 {
 	struct waiters_view w = waiters_view();
 
-	sched_stopped(take_instant, NULL);
+	sched_stopped(take_instant, &exact);
 	if (as_json) {
 		machine_json(&w);
 		return;
 	}
 	machine_lines(&w);
 	log_print("%-16s %4s %8s %8s %8s %9s %8s %8s %9s %8s %7s\n", "Name", "ID", "Mem", "Max",
-	          "Min", "Populated", "Own", "Part", "Ballooned", "Compr.", "Tables");
+	          "Min", "Populated", "Own", exact ? "Part" : "Shared", "Ballooned", "Compr.",
+	          "Tables");
 }
 
 /* at[0]: the last id that was shown */
 bool monitor_frames(struct run *r)
 {
+	bool exact = r->words == 2 && !strcmp(r->word[1], "exact");
+
+	if (r->words == 2 && !exact)
+		return monitor_fail(r, "`exact` or nothing");
 	if (r->calls == 0)
-		frames_begin(r->json);
+		frames_begin(r->json, exact);
 	for (unsigned i = 0; i < MONITOR_SLICE && !monitor_turn_over(); i++) {
 		struct domain *d = monitor_after((domid_t)r->at[0]);
 

@@ -120,7 +120,8 @@ size_t lz4_pack(const uint8_t *from, size_t n, uint8_t *to, size_t room, struct 
 
 	ASSERT(n >= 1 && n <= LZ4_MOST);
 	__builtin_memset(work, 0, sizeof(*work));
-	while (at + MATCH_MARGIN <= n && !o.full) {
+	/* Literals that do not fit are no better with a match behind them. */
+	while (at + MATCH_MARGIN <= n && !o.full && at - literals <= room) {
 		uint16_t *seen = &work->seen[lz4_hash(lz4_word(from + at))];
 		size_t back = *seen, match;
 

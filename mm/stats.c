@@ -111,18 +111,44 @@ struct mm_account mm_account(struct space *s)
 
 /* ---- by walk, all CPUs stopped ---- */
 
-/* Call f for the frame of each leaf of s that maps a shared frame. */
-static void stats_each_shared(struct space *s, void (*f)(mfn_t mfn, void *arg), void *arg)
+typedef void stats_shared(mfn_t mfn, void *arg);
+
+/* The leaves of one level-1 table, from e, that of gfn, to its end. */
+static void stats_in_table(struct space *s, const uint64_t *e, gfn_t gfn, stats_shared *f,
+                           void *arg)
+{
+	do {
+		uint64_t v = p2m_entry_get(e++);
+
+		if (v && p2m_type_of(s, gfn, v, 1) == P2M_SHARED)
+			f(mm.format->frame(v, 1), arg);
+	} while (++gfn.n % LARGE_PAGES);
+}
+
+static void stats_in_large(struct space *s, uint64_t v, gfn_t gfn, stats_shared *f, void *arg)
+{
+	mfn_t mfn = mm.format->frame(v, 2);
+
+	if (p2m_type_of(s, gfn, v, 2) == P2M_SHARED)
+		for (unsigned i = 0; i < LARGE_PAGES; i++)
+			f(MFN(mfn.n + i), arg);
+}
+
+/*
+ * Call f for the frame of each leaf of s that maps a shared frame. All CPUs stand still meanwhile, so it
+ * descends once a table, not once a page.
+ */
+static void stats_each_shared(struct space *s, stats_shared *f, void *arg)
 {
 	p2m_lock(s);
 	for (gfn_t g = p2m_next_locked(s, GFN(0)); g.n < GFN_LIMIT;
-	     g = p2m_next_locked(s, GFN(g.n + 1))) {
-		struct p2m_view v = p2m_lookup_locked(s, g);
+	     g = p2m_next_locked(s, GFN(align_down(g.n, LARGE_PAGES) + LARGE_PAGES))) {
+		struct p2m_slot p = p2m_find(s, g);
 
-		if (v.type == P2M_SHARED)
-			f(v.mfn, arg);
-		else if (v.large)
-			g.n |= LARGE_PAGES - 1;
+		if (p.level == 1)
+			stats_in_table(s, p.entry, g, f, arg);
+		else
+			stats_in_large(s, p2m_entry_get(p.entry), g, f, arg);
 	}
 	p2m_unlock(s);
 }

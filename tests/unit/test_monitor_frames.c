@@ -26,6 +26,23 @@ static void memory_and_who_waits(void **state)
 	assert_not_heard("waits for memory");
 }
 
+/* The walk is for who asks for it. */
+static void parts_on_request(void **state)
+{
+	(void)state;
+	type("frames --json\r");
+	assert_not_heard("shared_part");
+	type("frames exact --json\r");
+	assert_heard("\"shared_part\":1.500,");
+	type("frames exact\r");
+	assert_heard("     Part ");
+	type("frames\r");
+	assert_heard("   Shared ");
+	assert_not_heard("Part");
+	type("frames exactly\r");
+	assert_heard("frames: `exact` or nothing\n");
+}
+
 /* Refusals are for whoever asks in the right words. */
 static void refusals_on_request(void **state)
 {
@@ -133,6 +150,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(memory_and_who_waits, fresh),
+	    cmocka_unit_test_setup(parts_on_request, fresh),
 	    cmocka_unit_test_setup(refusals_on_request, fresh),
 	    cmocka_unit_test_setup(compression_on_request, fresh),
 	    cmocka_unit_test_setup(reclaim, fresh),
