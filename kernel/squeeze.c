@@ -2,11 +2,14 @@
 /*
  * Squeezing: who compresses cold pages, and when.
  *
- * Rule. When a vCPU has waited for memory for AFTER_NS, sharing has found nothing and no balloon
- * has delivered. From then on, and for ON_NS after the last such wait, each look of CPU 0 that finds
+ * Rule. When a vCPU has waited for memory for AFTER_NS, no balloon has delivered. From then on, and for ON_NS after the last such wait, each look of CPU 0 that finds
  * somebody in line compresses a few cold pages of one domain after the
  * other, whoever holds more than its min, as many as there are vCPUs in line and some; the
  * frames go to the line by the usual rule (waiters.c). Nobody waits: nothing is done.
+ *
+ * Unless sharing delivers: while the line moves, and at least as many pages are merged as vCPUs wait,
+ * the time goes to the scanner. What is merged frees as much, and costs its guest nothing when it is read. Both
+ * are looked at, as merges that only pay for breaks move no line.
  *
  * Before anybody waits, reclaim asks for it where memory is short and a guest is far above its target
  * (reclaim.c, in the states hard and low): a slice of that domain each round.
@@ -44,6 +47,9 @@ static struct {
 	uint64_t until_ns;              /* it has begun, and goes on up to then */
 	uint64_t next_ns, pause_ns;
 	uint64_t window_ns, went, came; /* when it ends, and the counters at its beginning */
+	uint64_t shares_ns, merges,
+	    served;          /* when sharing was looked at last, and the counters then */
+	bool looked, shares; /* ever; it delivers */
 } squeeze;
 
 void squeeze_init(void)
@@ -90,6 +96,30 @@ static void squeeze_judge(uint64_t now, unsigned waiting)
 	squeeze.window_ns = squeeze.next_ns + WINDOW_NS;
 }
 
+/* ---- sharing ---- */
+
+static void add_merges(struct domain *d, void *arg)
+{
+	*(uint64_t *)arg += d->space.stats.merges;
+}
+
+/* Whether sharing has served the line since AFTER_NS ago, or somewhat more. Nothing is known if nobody has looked. */
+static bool squeeze_shares(uint64_t now, const struct waiters_view *w)
+{
+	uint64_t merges = 0;
+
+	if (squeeze.looked && now < squeeze.shares_ns + AFTER_NS)
+		return squeeze.shares;
+	domain_each(add_merges, &merges);
+	squeeze.shares = squeeze.looked && now < squeeze.shares_ns + 2 * AFTER_NS &&
+	                 w->served > squeeze.served && merges >= squeeze.merges + w->waiting;
+	squeeze.looked = true;
+	squeeze.shares_ns = now;
+	squeeze.served = w->served;
+	squeeze.merges = merges;
+	return squeeze.shares;
+}
+
 /* ---- a look ---- */
 
 static uint64_t squeeze_domain(struct domain *d, uint64_t frames, uint64_t *looks, uint64_t now)
@@ -132,13 +162,15 @@ void squeeze_poll(void)
 {
 	uint64_t now = machine_ns();
 	struct waiters_view w;
+	bool shares;
 
 	if (squeeze.off || !waiters_any() || now < squeeze.next_ns)
 		return;
 	w = waiters_view();
+	shares = squeeze_shares(now, &w);
 	if (w.oldest_ns >= AFTER_NS)
 		squeeze.until_ns = now + ON_NS;
-	if (!w.waiting || now >= squeeze.until_ns)
+	if (!w.waiting || now >= squeeze.until_ns || shares)
 		return;
 	squeeze_judge(now, w.waiting);
 	if (now >= squeeze.next_ns && squeeze_all(w.waiting + SPARE, now))

@@ -108,6 +108,48 @@ static void it_goes_on(void **state)
 	assert_false(waits());
 }
 
+/* A frame comes free, as by a merge: whoever waits has it, and soon waits again. */
+static void is_served(uint64_t gfn)
+{
+	const gfn_t g = GFN(gfn);
+
+	write_to(0);
+	assert_int_equal(balloon_out(&full->space, &g, 1, 0), 1);
+	vcpu_wake_memory_waiters();
+	for (unsigned n = 0; !waits(); n++)
+		write_to(n);
+	host_now_ns[0] += 60 * MS;
+}
+
+/* Merges get the line on: the time is the scanner's. Either alone does not do. */
+static void not_while_sharing_delivers(void **state)
+{
+	(void)state;
+	write_to(0);
+	squeeze_poll();
+	for (unsigned i = 0; i < 5; i++) {
+		is_served(i);
+		full->space.stats.merges += 1;
+		squeeze_poll();
+		assert_int_equal(compressed(), 0);
+	}
+	is_served(5); /* by something else */
+	squeeze_poll();
+	assert_true(compressed() > 0);
+}
+
+static void not_for_merges_that_move_no_line(void **state)
+{
+	(void)state;
+	write_to(0);
+	squeeze_poll();
+	host_now_ns[0] += 60 * MS;
+	full->space.stats.merges += 1000;
+	squeeze_poll();
+	assert_true(compressed() > 0);
+	assert_false(waits());
+}
+
 static void without_a_line_nothing_is_done(void **state)
 {
 	(void)state;
@@ -205,6 +247,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    T(who_waits_is_served),
 	    T(it_goes_on),
+	    T(not_while_sharing_delivers),
+	    T(not_for_merges_that_move_no_line),
 	    T(without_a_line_nothing_is_done),
 	    T(on_request),
 	    T(it_can_be_off),
