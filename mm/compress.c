@@ -351,7 +351,7 @@ static unsigned batch_do(struct space *s)
 /* Look at up to LOOK_PAGES leaves and compress what is cold among them, as one batch. */
 static void compress_step(struct space *s, uint64_t *looks, struct compress_result *r)
 {
-	uint64_t mine = min_u64(*looks, LOOK_PAGES), left = mine, most;
+	uint64_t mine = min_u64(*looks, LOOK_PAGES), left = mine, most, used;
 
 	batch.n = 0;
 	batch.cleared = false;
@@ -366,8 +366,9 @@ static void compress_step(struct space *s, uint64_t *looks, struct compress_resu
 	if (batch.cleared)
 		flush_space(s);
 	p2m_unlock(s);
-	r->looked += mine - left;
-	*looks -= mine - left;
+	used = mine - left + (uint64_t)batch.n * COMPRESS_PACK_LOOKS;
+	r->looked += used;
+	*looks -= min_u64(*looks, used);
 }
 
 struct compress_result compress_some(struct space *s, uint64_t frames, uint64_t looks)

@@ -266,15 +266,17 @@ uint64_t balloon_in(struct space *s, const gfn_t *gfns, uint64_t n, unsigned ord
 
 /* ---- compression (mm/compress.c) ---- */
 
+#define COMPRESS_PACK_LOOKS 32u /* what the packing of a page takes, in looks at a leaf */
+
 struct compress_result {
 	uint64_t freed;  /* frames that are free now */
-	uint64_t looked; /* leaves looked at */
+	uint64_t looked; /* leaves looked at, and COMPRESS_PACK_LOOKS for each page that was tried */
 	bool round;      /* the hand has come round: who was not used since is cold now */
 };
 
 /*
  * Compress cold pages of s, as long as it holds more than its min, until `frames` are freed (or
- * some more: it goes by batches), `looks` leaves were looked at, or the hand has come round once.
+ * some more: it goes by batches), `looks` are used up (ditto), or the hand has come round once.
  * All zero if another CPU is at it, or there is nothing above min.
  */
 struct compress_result compress_some(struct space *s, uint64_t frames, uint64_t looks);
