@@ -269,9 +269,10 @@ uint64_t balloon_in(struct space *s, const gfn_t *gfns, uint64_t n, unsigned ord
 #define COMPRESS_PACK_LOOKS 32u /* what the packing of a page takes, in looks at a leaf */
 
 struct compress_result {
-	uint64_t freed;  /* frames that are free now */
-	uint64_t looked; /* leaves looked at, and COMPRESS_PACK_LOOKS for each page that was tried */
-	bool round;      /* the hand has come round: who was not used since is cold now */
+	uint64_t freed; /* frames that are free now */
+	uint64_t
+	    looked; /* leaves looked at, and COMPRESS_PACK_LOOKS for each page that was tried */
+	bool round; /* the hand has come round: who was not used since is cold now */
 };
 
 /*
