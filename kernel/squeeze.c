@@ -103,7 +103,7 @@ static void add_merges(struct domain *d, void *arg)
 	*(uint64_t *)arg += d->space.stats.merges;
 }
 
-/* Whether sharing has served the line since AFTER_NS ago, or somewhat more. Nothing is known if nobody has looked. */
+/* Whether sharing has served the line since AFTER_NS ago, or somewhat more. Nothing is known if nobody looked for ON_NS. */
 static bool squeeze_shares(uint64_t now, const struct waiters_view *w)
 {
 	uint64_t merges = 0;
@@ -111,7 +111,7 @@ static bool squeeze_shares(uint64_t now, const struct waiters_view *w)
 	if (squeeze.looked && now < squeeze.shares_ns + AFTER_NS)
 		return squeeze.shares;
 	domain_each(add_merges, &merges);
-	squeeze.shares = squeeze.looked && now < squeeze.shares_ns + 2 * AFTER_NS &&
+	squeeze.shares = squeeze.looked && now < squeeze.shares_ns + ON_NS &&
 	                 w->served > squeeze.served && merges >= squeeze.merges + w->waiting;
 	squeeze.looked = true;
 	squeeze.shares_ns = now;
