@@ -43,6 +43,7 @@ void flush_space_init(struct space *s)
 {
 	/* Generation 1 is news to every CPU, as `seen` is zero. */
 	atomic_store_explicit(&s->generation, 1, memory_order_relaxed);
+	s->harvest_owes = 0;
 	for (unsigned c = 0; c < ENV_MAX_CPUS; c++)
 		atomic_store_explicit(&s->seen[c], 0, memory_order_relaxed);
 }

@@ -96,6 +96,7 @@ bool large_protected(struct space *s, gfn_t first, mfn_t frames)
 {
 	uint64_t *e = large_entry(s, first);
 
+	p2m_assert_flushed(s);
 	return e && mfn_eq(large_mergeable(s, first), frames) &&
 	       mm.format->sw(p2m_entry_get(e)) & PTE_SW_PROTECTED &&
 	       (mm.blind || !large_any(frames, FRAME_STALE));

@@ -17,7 +17,8 @@
  * first flush no CPU holds a writable translation of a protected leaf, and a
  * write fault takes the protection off, under the p2m lock. So a leaf found
  * protected under the lock has not been written since the flush, and stays so
- * while the lock is held: the compare sees what will be there when we switch.
+ * (who protects a page for another reason, and holds no scan lock, has flushed
+ * before the p2m lock is free: p2m_harvest) while the lock is held: the compare sees what will be there when we switch.
  * The content of a shared frame does not change while we hold a count.
  *
  * Why the second flush. After the switch another CPU may still read the old

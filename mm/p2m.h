@@ -185,8 +185,19 @@ void p2m_switch(struct space *s, gfn_t gfn, mfn_t survivor, struct deferred *d);
  * Clear the dirty bits of [first, first + pages), large leaves included, and make
  * what was dirty FRAME_STALE. Returns how many leaves were dirty; if any,
  * flush s before a fingerprint is taken: clear D -> flush -> only then fingerprint.
+ *
+ * Who holds no scan lock flushes before the p2m lock is dropped. Where "dirty" is the write right
+ * the leaves are left PTE_SW_PROTECTED, and to a merge whose own flush is done that says "nobody can
+ * write" (mm/merge.c); to the scanner a page that is STALE and not dirty is one to be read. A merge
+ * asserts that there was a flush (p2m_assert_flushed).
  */
 uint64_t p2m_harvest(struct space *s, gfn_t first, uint64_t pages);
+
+/* No harvest still owes its flush. */
+static inline void p2m_assert_flushed(const struct space *s)
+{
+	ASSERT(atomic_load_explicit(&s->generation, memory_order_relaxed) >= s->harvest_owes);
+}
 
 /*
  * A write by the hypervisor to gfn, which maps mfn; it sets no dirty bit: the frame becomes

@@ -84,6 +84,7 @@ static bool leaf_is_protected(struct space *s, const uint64_t *e, mfn_t mfn)
 
 bool p2m_protected(struct space *s, gfn_t gfn, mfn_t mfn)
 {
+	p2m_assert_flushed(s);
 	return leaf_is_protected(s, leaf_small(s, gfn), mfn);
 }
 
@@ -243,5 +244,7 @@ uint64_t p2m_harvest(struct space *s, gfn_t first, uint64_t pages)
 			quiet_doubt(s, gfn);
 		gfn.n = stop;
 	}
+	if (dirty)
+		s->harvest_owes = atomic_load(&s->generation) + 1;
 	return dirty;
 }

@@ -11,7 +11,8 @@
  *	clear A of the n leaves -> flush the space once -> ... -> is A set again?
  *
  * The flush is owed, as a CPU that has the translation cached goes on without setting
- * A; between the clearing and the flush a use may be missed, which is no harm. Uses by the
+ * A; between the clearing and the flush a use may be missed, which is no harm. But it comes before
+ * the p2m lock is dropped: see below. Uses by the
  * hypervisor on a guest's behalf (hypercall arguments) set no flag and are not seen; few
  * pages live by these.
  *
@@ -27,7 +28,9 @@
  * ... except where there are no accessed flags (EPT before Haswell, or the dirty source "wp").
  * There only writes can be seen: the sampled pages are harvested, by the rule for all who
  * read dirty bits (p2m_harvest makes them STALE for the scanner), so the first write to each
- * of them faults once. A guest that only reads looks idle then. ESX would see it, at a price:
+ * of them faults once. That harvest leaves the pages write-protected, as a merge does, and the
+ * sampler holds no scan lock: a merge that is just behind its flush would take such a page for one
+ * that nobody can write since. So nobody gets the p2m lock before the flush is done. A guest that only reads looks idle then. ESX would see it, at a price:
  * entries that are not present and keep their frame elsewhere, for L1TF. Who reads the
  * figure is told (sample_sees_writes_only).
  *
@@ -96,7 +99,7 @@ static bool sample_clear(struct space *s, gfn_t gfn, uint64_t *entry)
 
 /* ---- a period ---- */
 
-/* Whether a flush is owed. */
+/* Whether a flush is owed, before the p2m lock is dropped. */
 static bool sample_pick(struct sampler *m, struct space *s, unsigned n)
 {
 	bool owed = false;
@@ -200,11 +203,10 @@ void sample_period(struct sampler *m, struct space *s, unsigned n)
 	m->pages = s->stats.private_pages;
 	if (!s->dying && s->low_pages)
 		owed = sample_pick(m, s, n);
+	if (owed)
+		flush_space(s);
 	p2m_unlock(s);
-	if (!owed)
-		return;
-	flush_space(s);
-	m->flushes++;
+	m->flushes += owed;
 }
 
 uint64_t sample_active(const struct sampler *m, const struct space *s)

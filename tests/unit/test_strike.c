@@ -11,6 +11,8 @@
  */
 #include <stdio.h>
 #include "arch/x86_64/vmx/vmx.h"
+#include "mm/merge_large.h"
+#include "mm/sample.h"
 #include "mm/scan.h"
 #include "tests/host/oracle.h"
 #include "tests/unit/mm_test.h"
@@ -309,10 +311,175 @@ static void everybody_strikes_everywhere(void **state)
 	assert_true(made[7][CACHED] > 0 && !made[8][CACHED] && !made[9][CACHED]);
 }
 
+/* ---- the sampler ---- */
+
+/*
+ * Without dirty flags the sampler (mm/sample.c) protects pages, too, without the scan lock, and for
+ * a blind policy "protected" is all that says that nobody has written since the first flush. Behind
+ * that flush the guest writes, which makes its page writable again, and stays in guest mode; then
+ * another CPU samples the page, and gets no further than to its own flush until the merge is
+ * over. If it holds the p2m lock there, the merge waits for it, so the kick is served; if not, the
+ * guest may go on writing without a fault.
+ */
+static struct sampler sampler;
+static bool sampled, raced, written;
+static jmp_buf stopped; /* the sampler's CPU comes no further for now */
+
+#define GUEST_CPU   0u
+#define SAMPLER_CPU 2u
+#define TEST_CPU    3u
+#define SAMPLED     5u /* the page */
+
+static void kick_or_stop(unsigned cpu)
+{
+	if (lock_held(LOCK_P2M + guest[0].domid))
+		guest_kicked(cpu);
+	else
+		longjmp(stopped, 1);
+}
+
+static void sample_now(void)
+{
+	host_set_cpu(SAMPLER_CPU);
+	host_on_kick = kick_or_stop;
+	if (!setjmp(stopped))
+		sample_period(&sampler, &guest[0], SAMPLE_MOST);
+	host_on_kick = guest_kicked;
+	host_set_cpu(TEST_CPU);
+	sampled = sampler.n > 0;
+}
+
+static void sampler_strikes(enum env_point p)
+{
+	if (p == plan.point && !written) {
+		written = true;
+		guest_write(GUEST_CPU, &guest[0], PAGE(SAMPLED), 77);
+		sample_now();
+	} else if ((p == POINT_MERGE_COMPARED || p == POINT_WHOLE_COMPARED) && written && !raced) {
+		raced = guest_write_cached(GUEST_CPU, &guest[0], PAGE(SAMPLED), STRUCK);
+	}
+}
+
+/* Two guests with one page in common, or, on large leaves, all. */
+static void build_equal(uint64_t pages, bool large)
+{
+	host_start(&(struct host_config){
+	    .frames = 8192, .cpus = TEST_CPU, .format = &toy_format_no_dirty});
+	host_seed(UINT64_C(0x9e3779b97f4a7c15));
+	for (unsigned s = 0; s < GUESTS; s++) {
+		make_space(&guest[s], (domid_t)(s + 1), pages);
+		if (large)
+			assert_int_equal(mm_populate_large(&guest[s], GFN(0)), MM_OK);
+		for (uint64_t i = 0; i < pages; i++)
+			guest_puts(&guest[s], PAGE(i),
+			           i == SAMPLED ? 77 : 1000 + i + (large ? 0 : 100 * s));
+		guest_leave_all();
+	}
+}
+
+static void slices(void)
+{
+	for (unsigned i = 0; i < 8; i++)
+		scan_slice(1000000);
+}
+
+/* What the end of a slice comes to, if all fingerprints are known. */
+static void whole(void)
+{
+	mfn_t frames[GUESTS];
+
+	for (unsigned s = 0; s < GUESTS; s++) {
+		frames[s] = p2m_lookup(&guest[s], GFN(0)).mfn;
+		for (uint64_t i = 0; i < LARGE_PAGES; i++) {
+			mfn_t mfn = MFN(frames[s].n + i);
+
+			frame_at(mfn)->fingerprint =
+			    hash_fingerprint(env_frame(mfn), guest[s].share_group);
+		}
+	}
+	lock_take(&mm.scan_lock, LOCK_SCAN);
+	mm.blind = true;
+	(void)!merge_large(&guest[0], GFN(0), frames[0],
+	                   (struct merge_run){.frames = frames[1], .owner = 2, .first = GFN(0)});
+	mm.blind = false;
+	lock_drop(&mm.scan_lock, LOCK_SCAN);
+}
+
+static void sampled_behind_the_flush(enum env_point p, void (*work)(void))
+{
+	memset(&sampler, 0, sizeof(sampler));
+	sampled = raced = written = false;
+	plan.point = p;
+	host_on_point = sampler_strikes;
+	work();
+	host_on_point = NULL;
+	flush_space(&guest[0]); /* a sampler that was stopped would come to it now */
+	guest_leave_all();
+	assert_true(written && sampled);
+	assert_int_equal(guest_sees(&guest[0], PAGE(SAMPLED)), raced ? STRUCK : 77);
+	assert_int_equal(guest_sees(&guest[1], PAGE(SAMPLED)), 77);
+	assert_false(raced); /* it was not in guest mode any more */
+	assert_int_equal(mm_stats().pages_saved, p == POINT_WHOLE_FLUSHED ? LARGE_PAGES : 1);
+	audit_passes();
+	guest_leave_all();
+	host_stop();
+}
+
+static void the_sampler_strikes(void **state)
+{
+	static const char *const blind[] = {"ksm", "esx", "xlh"};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(blind); i++) {
+		build_equal(32, false);
+		assert_true(scan_set_policy(blind[i]));
+		sampled_behind_the_flush(POINT_MERGE_FLUSHED, slices);
+	}
+	build_equal(LARGE_PAGES, true);
+	sampled_behind_the_flush(POINT_WHOLE_FLUSHED, whole);
+}
+
+/* And whoever forgets it is told: a merge asks for the flush of what it finds protected. */
+static void harvest_without_flush(enum env_point p)
+{
+	if (p != plan.point || written)
+		return;
+	written = true;
+	guest_write(GUEST_CPU, &guest[0], PAGE(SAMPLED), 77);
+	host_set_cpu(SAMPLER_CPU);
+	p2m_lock(&guest[0]);
+	(void)p2m_harvest(&guest[0], GFN(0), LARGE_PAGES);
+	p2m_unlock(&guest[0]);
+	host_set_cpu(TEST_CPU);
+}
+
+static void not_flushed(enum env_point p, void (*work)(void))
+{
+	written = false;
+	plan.point = p;
+	host_on_point = harvest_without_flush;
+	assert_true(HOST_PANICS(work()));
+	assert_true(written);
+	guest_leave_all();
+	host_stop();
+}
+
+static void a_harvest_that_is_not_flushed(void **state)
+{
+	(void)state;
+	build_equal(32, false);
+	assert_true(scan_set_policy("ksm"));
+	not_flushed(POINT_MERGE_FLUSHED, slices);
+	build_equal(LARGE_PAGES, true);
+	not_flushed(POINT_WHOLE_FLUSHED, whole);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(everybody_strikes_everywhere),
+	    cmocka_unit_test(the_sampler_strikes),
+	    cmocka_unit_test(a_harvest_that_is_not_flushed),
 	};
 
 	return cmocka_run_group_tests_name("strike", tests, NULL, NULL);
