@@ -12,7 +12,8 @@
  * itself and survives joining and splitting.
  *
  * Frames of holes and of RAM that is not ours have zeroed records: FRAME_RESERVED. They are
- * never free, so looking at a buddy's record is enough to not cross a border.
+ * never free, so looking at a buddy's record is enough to not cross a border. A buddy lies in the
+ * same 2 MiB, and of these all have records if one frame is RAM (mm_config).
  */
 #include "mm/buddy.h"
 #include "mm/core.h"

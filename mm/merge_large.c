@@ -75,6 +75,7 @@ enum whole_seems {
 	WHOLE_EQUAL,
 };
 
+/* Of `other` no more is known than that one frame is RAM: the others may be a hole's (mm_config). */
 static enum whole_seems whole_compare(mfn_t frames, mfn_t other, bool shared)
 {
 	enum whole_seems seems = WHOLE_EQUAL;

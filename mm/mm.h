@@ -15,7 +15,8 @@ struct mm_config {
 	/*
 	 * The frame table: one zeroed record per machine frame, index = mfn. Only
 	 * the parts that cover RAM need to be backed by memory, rounded out to
-	 * whole 2 MiB of RAM (the buddy allocator looks that far).
+	 * whole 2 MiB, also behind the last frame (the buddy allocator and the merge of
+	 * 2 MiB look that far).
 	 */
 	struct frame *frames;
 	uint64_t nr_frames; /* highest frame of RAM + 1 */

@@ -3,6 +3,10 @@
  * The frame table is an array indexed by frame number in a window of its own
  * of the address space; memory stands behind only those parts that describe
  * RAM. With the index buckets that is at most 20 bytes a frame.
+ *
+ * A page of it holds the records of 1 MiB, and the memory core goes by blocks of 2 MiB: it looks at
+ * the record of a buddy, and from a page at the first of its block. So all of a block in which
+ * there is RAM has records, a hole's too (all zeroes: FRAME_RESERVED), and behind nr_frames.
  */
 #include "arch/x86_64/frames.h"
 
@@ -26,6 +30,12 @@ static void back(uint64_t start, uint64_t end)
 		env_panic("not enough memory for the frame table");
 }
 
+/* The table of a full machine ends with a whole block, where the buckets begin. */
+_Static_assert(MFN_LIMIT % LARGE_PAGES == 0 &&
+                   FRAMES_BASE + MFN_LIMIT * sizeof(struct frame) <= BUCKETS_BASE,
+               "there is room for the records of whole blocks");
+
+/* Returns how many frames there are. */
 static uint64_t table_back(void)
 {
 	uint64_t frames = 0;
@@ -34,8 +44,8 @@ static uint64_t table_back(void)
 		uint64_t first = boot_ram.r[i].base >> PAGE_SHIFT;
 		uint64_t end = boot_ram.r[i].end >> PAGE_SHIFT;
 
-		back(FRAMES_BASE + first * sizeof(struct frame),
-		     FRAMES_BASE + end * sizeof(struct frame));
+		back(FRAMES_BASE + align_down(first, LARGE_PAGES) * sizeof(struct frame),
+		     FRAMES_BASE + align_up(end, LARGE_PAGES) * sizeof(struct frame));
 		frames = end;
 	}
 	/* frame 0 has a record too: it is the end mark of chains */

@@ -4,12 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sanitizer/asan_interface.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "mm/fund.h"
 #include "tests/host/env.h"
 #include "tests/host/guest.h"
 #include "tests/host/toy_format.h"
+
+#define RECORDS_BLOCK LARGE_PAGES /* where one frame is RAM there are records for so many */
 
 static uint8_t *arena;
 static struct frame *frames;
@@ -37,14 +40,30 @@ static uint64_t next_power_of_2(uint64_t n)
 	return p;
 }
 
+/* The bytes and the records that arch/x86_64/frames.c would put no memory behind. */
+static void make_hole(struct mm_range hole)
+{
+	uint64_t end = hole.first.n + hole.pages;
+	uint64_t first = align_up(hole.first.n, RECORDS_BLOCK);
+
+	end = align_down(end, RECORDS_BLOCK);
+	ASAN_POISON_MEMORY_REGION(arena + hole.first.n * PAGE_SIZE, hole.pages * PAGE_SIZE);
+	if (first < end)
+		ASAN_POISON_MEMORY_REGION(&frames[first], (end - first) * sizeof(*frames));
+}
+
 void host_start(const struct host_config *c)
 {
-	struct mm_range ram = {MFN(1), c->frames - 1};
+	uint64_t behind = c->hole.first.n + c->hole.pages;
+	struct mm_range ram[] = {
+	    {MFN(1),      c->frames - 1     },
+	    {MFN(behind), c->frames - behind},
+	};
 	uint64_t nr_buckets = next_power_of_2(c->frames);
 	struct mm_config config = {
 	    .nr_frames = c->frames,
-	    .free = &ram,
-	    .nr_free = 1,
+	    .free = ram,
+	    .nr_free = c->hole.pages ? 2 : 1,
 	    .nr_buckets = nr_buckets,
 	    .format = c->format ? c->format : &toy_format,
 	    .nr_cpus = c->cpus + 1,
@@ -56,6 +75,10 @@ void host_start(const struct host_config *c)
 	memset(arena, 0xa5, nr_frames * PAGE_SIZE); /* RAM is never zero by luck */
 	frames = calloc(align_up(nr_frames, LARGE_PAGES), sizeof(*frames));
 	buckets = calloc(nr_buckets, sizeof(*buckets));
+	if (c->hole.pages) {
+		ram[0].pages = c->hole.first.n - 1;
+		make_hole(c->hole);
+	}
 	config.frames = frames;
 	config.buckets = buckets;
 	alloc_count = alloc_fail_at = alloc_fail_until = 0;
@@ -75,6 +98,11 @@ void host_start_small(void)
 
 void host_stop(void)
 {
+	if (arena) {
+		ASAN_UNPOISON_MEMORY_REGION(arena, nr_frames * PAGE_SIZE);
+		ASAN_UNPOISON_MEMORY_REGION(frames,
+		                            align_up(nr_frames, LARGE_PAGES) * sizeof(*frames));
+	}
 	free(arena);
 	free(frames);
 	free(buckets);

@@ -16,6 +16,8 @@ struct host_config {
 	uint64_t reserve;
 	const struct pte_format *format; /* NULL: toy_format */
 	bool log;                        /* the dirty source is a modification log */
+	struct mm_range hole; /* no RAM here: nobody may look at its bytes, nor, but in 2 MiB that
+	                         are RAM in part, at its records */
 };
 
 /* Make the arena and call mm_init; host_stop frees it. */

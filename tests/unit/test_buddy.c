@@ -139,6 +139,37 @@ static void holes_stay_out(void **state)
 	audit_passes();
 }
 
+/*
+ * The block in which a hole ends: a free 1 MiB, whose buddy would be the hole's, and pages at
+ * the hole's other border. The hole has no bytes, and beyond that block no records.
+ */
+static void a_hole_with_no_records(void **state)
+{
+	uint64_t n = 0;
+	mfn_t m;
+
+	(void)state;
+	host_start(&(struct host_config){
+	    .frames = 2048, .cpus = 1, .hole = {MFN(509), 1280 - 509}
+        });
+	assert_int_equal(host_free_frames(), 509 - 3 + 768);
+	assert_int_equal(buddy_walk(), buddy_free_pages());
+	audit_passes();
+	while (mfn_valid(m = frame_alloc(0, FRAME_HYPERVISOR, 0))) {
+		assert_true(m.n < 509 || m.n >= 1280);
+		n++;
+	}
+	assert_int_equal(n, 509 - 3 + 768);
+	audit_passes();
+	for (uint64_t i = 1280; i < 2048; i++)
+		frame_free(MFN(i), 0);
+	assert_true(mfn_valid(m = frame_alloc(8, FRAME_HYPERVISOR, 0)));
+	assert_int_equal(m.n, 1280);
+	assert_true(mfn_valid(m = frame_alloc(LARGE_ORDER, FRAME_HYPERVISOR, 0)));
+	assert_int_equal(m.n, 1536);
+	audit_passes();
+}
+
 /* The table ends where it ends: what lies behind it, though it looked like a free block, is no
  * buddy. */
 static void the_end_of_the_table(void **state)
@@ -172,6 +203,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(random_orders, setup, teardown),
 	    cmocka_unit_test_setup_teardown(double_free_panics, setup, teardown),
 	    cmocka_unit_test_setup_teardown(holes_stay_out, setup, teardown),
+	    cmocka_unit_test_teardown(a_hole_with_no_records, teardown),
 	    cmocka_unit_test_setup_teardown(the_end_of_the_table, setup, teardown),
 	};
 
