@@ -349,6 +349,8 @@ void svm_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 	uint32_t cpu = this_cpu()->cpu;
 	struct svm_cpu *c = &svm_cpus[cpu];
 
+	/* `flush` is not lost: each vCPU has an ASID, and compares the generation of its own last flush
+	 * with that of the space at each entry (svm_translations). */
 	if (__builtin_expect(s->shutdown, 0)) {
 		flush_leave(cpu);
 		*x = (struct vmexit){.kind = EXIT_SHUTDOWN, .hw_reason = SVM_SHUTDOWN};

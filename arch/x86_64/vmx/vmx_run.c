@@ -130,12 +130,26 @@ static void after_exit(struct hvm_vcpu *v, struct vmexit *x, const struct vmx_ra
 	}
 }
 
-/* What is not there at most entries. False: the guest is not to be entered, *x says why. */
-static __attribute__((noinline)) bool before_entry(struct hvm_vcpu *v, struct vmexit *x)
+static __attribute__((noinline)) void flush_space(const struct vmx_vcpu *k)
+{
+	if (vmx_controls.invept_single)
+		invept(INV_SINGLE, k->eptp);
+	else
+		invept(INV_ALL, 0);
+}
+
+/*
+ * What is not there at most entries. False: the guest is not to be entered, *x says why. A flush that
+ * was asked for is made all the same: the space counts as flushed on this CPU, for its other vCPUs
+ * too.
+ */
+static __attribute__((noinline)) bool before_entry(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 {
 	struct vmx_vcpu *k = v->vmx;
 
 	if (k->attention & ATTENTION_TRIPLE) {
+		if (flush)
+			flush_space(k);
 		flush_leave(k->host_cpu);
 		*x = (struct vmexit){.kind = EXIT_SHUTDOWN, .hw_reason = REASON_TRIPLE_FAULT};
 		return false;
@@ -165,14 +179,6 @@ static __attribute__((noinline)) void decode(struct hvm_vcpu *v, uint32_t reason
 		after_exit(v, x, &raw, &after);
 }
 
-static __attribute__((noinline)) void flush_space(const struct vmx_vcpu *k)
-{
-	if (vmx_controls.invept_single)
-		invept(INV_SINGLE, k->eptp);
-	else
-		invept(INV_ALL, 0);
-}
-
 /*
  * Tell what the CPU has logged, and make the log empty again. Before flush_leave: mm/dirty_log.c
  * says what depends on it. The low 12 bits of an entry are zero (28.2.6); on Bochs 2.7 they are
@@ -195,7 +201,7 @@ void vmx_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 	struct vmx_vcpu *k = v->vmx;
 	uint64_t reason;
 
-	if (unlikely(k->event_info | k->attention) && !before_entry(v, x))
+	if (unlikely(k->event_info | k->attention) && !before_entry(v, flush, x))
 		return;
 	if (unlikely(k->timer == !!(v->regs.rflags & RFLAGS_IF)))
 		switch_timer(k, !k->timer);
