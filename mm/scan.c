@@ -509,7 +509,7 @@ static uint64_t scan_run(const struct scan_policy *policy, uint64_t pages, bool 
 	shape_work(w, &scan.cursor);
 	mm.blind = false;
 	scan_account(w, began, before.hints_inserted);
-	if (end)
+	if (end && !(settling && shape_is_wanted()))
 		scan_pass_end(policy);
 	return pages - w->budget;
 }

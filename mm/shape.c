@@ -52,8 +52,10 @@
  * rest twice as long before the next (up to 16 times), so that one whose writes or likes come and
  * go is not copied over and over. Only guests that were given large leaves get any back.
  *
- * Bounds. A slice weighs eight leaves and makes one region whole. The streaks of passes are kept
- * for as many regions as there is room for; who finds no room is counted later.
+ * Bounds. A slice weighs eight leaves, of which it compares one at most as a whole with
+ * another, and makes one region whole. What is left waits for the next slice; when settling, so does the end of
+ * the pass. The streaks of passes are kept for as many regions as there is room for; who finds no
+ * room is counted later.
  *
  * Why it is right: nothing here is believed by a merge. A split has equal frames and rights on
  * both sides and needs no flush of its own (the next protect flushes); mm/large.c says why
@@ -68,7 +70,7 @@
 #include "mm/scan.h"
 
 #define WANTED   128u  /* leaves that wait to be weighed */
-#define WEIGHED  8u    /* in a slice */
+#define WEIGHED  8u    /* in a slice, and one that is compared as a whole */
 #define LIKES    4u    /* hints of one fingerprint beyond which pages under large leaves are KEPT */
 #define SEEN     4096u /* regions whose streaks are kept */
 #define BACK_OFF 4u    /* doublings */
@@ -154,9 +156,14 @@ bool shape_begin(bool settling)
 	return again;
 }
 
+bool shape_is_wanted(void)
+{
+	return shape.nr_wanted;
+}
+
 bool shape_has_kept(void)
 {
-	return shape.kept || shape.missed || shape.later;
+	return shape.kept || shape.missed || shape.later || shape_is_wanted();
 }
 
 /* ---- leaves to be weighed ---- */
@@ -403,8 +410,8 @@ static struct merge_run shape_run(struct space *s, gfn_t first, mfn_t *frames)
 	return run;
 }
 
-/* Nothing is split if all of it is equal to another, or may be. */
-static bool shape_share(struct scan_slice *w, struct space *s, gfn_t first)
+/* Nothing is split if all of it is equal to another, or may be. *compared: so it seemed. */
+static bool shape_share(struct scan_slice *w, struct space *s, gfn_t first, bool *compared)
 {
 	mfn_t frames;
 	struct merge_run run = shape_run(s, first, &frames);
@@ -413,6 +420,7 @@ static bool shape_share(struct scan_slice *w, struct space *s, gfn_t first)
 		shape.later = shape.later ? shape.later : counter_read(&mm.count.full_scans) + 1;
 	if (!mfn_valid(run.frames))
 		return run.later;
+	*compared = true;
 	w->merged += merge_commit(); /* what is under way may change what is found */
 	run = shape_run(s, first, &frames);
 	if (!mfn_valid(run.frames) || !merge_large(s, first, frames, run))
@@ -422,12 +430,12 @@ static bool shape_share(struct scan_slice *w, struct space *s, gfn_t first)
 	return true;
 }
 
-static void shape_weigh(struct scan_slice *w, struct shape_region r)
+static void shape_weigh(struct scan_slice *w, struct shape_region r, bool *compared)
 {
 	struct space *s = space_find(r.domid);
 	mfn_t frames;
 
-	if (!s || shape_share(w, s, r.first))
+	if (!s || shape_share(w, s, r.first, compared))
 		return;
 	p2m_lock(s);
 	frames = shape_leaf(s, r.first);
@@ -569,15 +577,15 @@ static void shape_make_whole(struct scan_slice *w, struct shape_region r)
 void shape_work(struct scan_slice *w, const struct scan_cursor *at)
 {
 	struct shape_region here = {at->domid, GFN(align_down(at->gfn.n, LARGE_PAGES))};
-	bool middle = at->gfn.n % LARGE_PAGES, later = false;
+	bool middle = at->gfn.n % LARGE_PAGES, later = false, compared = false;
 	struct shape_region r;
 
-	for (unsigned n = 0; shape.nr_wanted && (n < WEIGHED || shape.settling); n++) {
+	for (unsigned n = 0; shape.nr_wanted && n < WEIGHED && !compared; n++) {
 		r = shape_next_wanted();
 		if (middle && shape_same(r, here))
 			later = true;
 		else
-			shape_weigh(w, r);
+			shape_weigh(w, r, &compared);
 	}
 	if (later)
 		shape_want(here.domid, here.first);

@@ -21,7 +21,13 @@ extern const struct scan_knob shape_knobs[];
  */
 bool shape_begin(bool settling) must_check;
 
-/* Some leaf was kept that would not be, were less to be gained, or was not weighed at all. */
+/* Leaves wait to be weighed. */
+bool shape_is_wanted(void);
+
+/*
+ * Some leaf was kept that would not be, were less to be gained, or was not weighed at all, or is
+ * still to be.
+ */
 bool shape_has_kept(void);
 
 /* The leaf over gfn, if it is large, is weighed when the slice ends. Any lock of mm/ may be held.
@@ -49,8 +55,8 @@ void shape_still(struct space *s, gfn_t first);
 void shape_shared(struct space *s, gfn_t first, mfn_t run);
 
 /*
- * The slice ends, no p2m lock is held: weigh the leaves that are wanted, split those that are worth
- * it and begin to merge their pages, and make one region whole again. `at`: where the scan goes
+ * The slice ends, no p2m lock is held: weigh some of the leaves that are wanted, share one as a
+ * whole, split those that are worth it and merge their pages, and make one region whole again. `at`: where the scan goes
  * on; the leaf that it is in the middle of is left for later.
  */
 void shape_work(struct scan_slice *w, const struct scan_cursor *at);

@@ -274,6 +274,25 @@ static void settling_after_a_slice(void **state)
 	}
 }
 
+/* A slice of another CPU ends the pass, and leaves wait to be weighed that it found: not settled. */
+static void settling_while_some_wait(void **state)
+{
+	(void)state;
+	make(1, 1, true);
+	oracle_check_settled();
+	scan_settle_begin();
+	lock_take(&mm.scan_lock, LOCK_SCAN);
+	for (uint64_t r = 0; r < 20; r++)
+		shape_want(3, GFN(r * LARGE_PAGES)); /* there is no such domain */
+	lock_drop(&mm.scan_lock, LOCK_SCAN);
+	pass();
+	assert_true(shape_is_wanted());
+	assert_false(scan_settle_step(ALL));
+	while (!scan_settle_step(ALL))
+		;
+	assert_false(shape_is_wanted());
+}
+
 /* More leaves wait than there is room for: one that finds none is weighed in a later pass. */
 static void more_than_can_wait(void **state)
 {
@@ -383,6 +402,7 @@ int main(void)
 	    ALL_SOURCES(settling),
 	    ALL_SOURCES(settling_beside_slices),
 	    T(settling_after_a_slice),
+	    T(settling_while_some_wait),
 	    T(more_than_can_wait),
 	    ALL_SOURCES(written_before_it_is_weighed),
 	    ALL_SOURCES(scattered_writes),
