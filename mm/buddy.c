@@ -142,13 +142,24 @@ void buddy_add(mfn_t first, uint64_t pages)
 	}
 }
 
+/* The smallest block that a piece of this order can be cut from; BUDDY_ORDERS: there is none. */
+static unsigned buddy_from(unsigned order)
+{
+	while (order < BUDDY_ORDERS && !buddy.head[order])
+		order++;
+	return order;
+}
+
+bool buddy_has(unsigned order)
+{
+	return buddy_from(order) < BUDDY_ORDERS;
+}
+
 mfn_t buddy_alloc(unsigned order)
 {
-	unsigned from = order;
+	unsigned from = buddy_from(order);
 	uint64_t n;
 
-	while (from < BUDDY_ORDERS && !buddy.head[from])
-		from++;
 	if (from >= BUDDY_ORDERS)
 		return MFN_NONE;
 	n = buddy.head[from];

@@ -21,6 +21,9 @@ void buddy_add(mfn_t first, uint64_t pages);
  */
 mfn_t buddy_alloc(unsigned order) must_check;
 
+/* Whether buddy_alloc has so many in one piece. */
+bool buddy_has(unsigned order);
+
 /* The caller's records say anything but FRAME_FREE. clean: every frame is all zeroes. */
 void buddy_free(mfn_t mfn, unsigned order, bool clean);
 

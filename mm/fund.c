@@ -149,7 +149,10 @@ bool fund_can_borrow(const struct space *s)
 
 /* ---- taking ---- */
 
-/* Not enough is free for everybody: may s have it all the same? */
+/*
+ * Not enough is free for everybody: may s have it all the same? If so it may have borrowed for it: the
+ * frames are there, and are taken.
+ */
 static bool fund_allows_scarce(struct space *s, uint64_t pages, enum fund_use use)
 {
 	uint64_t free = buddy_free_pages();
@@ -170,7 +173,7 @@ static bool fund_allows_scarce(struct space *s, uint64_t pages, enum fund_use us
 	return false;
 }
 
-/* Whether s may take `pages` frames for `use` and keep invariant 11 true. */
+/* Whether s may take `pages` frames for `use` and keep invariant 11 true. If so it does, now. */
 static inline bool fund_allows(struct space *s, uint64_t pages, enum fund_use use)
 {
 	return __builtin_expect(buddy_free_pages() >= pages + fund_debt + fund_loans + fund_keep,
@@ -248,9 +251,10 @@ mfn_t fund_take_large(struct space *s, gfn_t gfn, enum fund_use use)
 	if (env_refuse_alloc())
 		return MFN_NONE;
 	fund_lock();
-	if (fund_allows(s, LARGE_PAGES, use))
+	/* In one piece, first: what fund_allows has s borrow, it is to have a frame for. */
+	if (buddy_has(LARGE_ORDER) && fund_allows(s, LARGE_PAGES, use)) {
 		mfn = buddy_alloc(LARGE_ORDER);
-	if (mfn_valid(mfn)) {
+		ASSERT(mfn_valid(mfn));
 		if (use != FUND_MOVE)
 			fund_pay(s, LARGE_PAGES);
 		fund_add_held(s, LARGE_PAGES);
@@ -494,11 +498,11 @@ mfn_t fund_alloc(unsigned order, enum frame_kind kind, domid_t owner)
 	if (env_refuse_alloc())
 		return MFN_NONE;
 	fund_lock();
-	if (buddy_free_pages() >= pages + fund_debt + fund_reserve + fund_loans &&
+	if (buddy_has(order) && /* memory may be in pieces */
+	    buddy_free_pages() >= pages + fund_debt + fund_reserve + fund_loans &&
 	    charge_add(kind, owner, pages)) {
 		mfn = buddy_alloc(order);
-		if (!mfn_valid(mfn)) /* in pieces */
-			charge_drop(kind, owner, pages);
+		ASSERT(mfn_valid(mfn));
 	}
 	for (uint64_t i = 0; mfn_valid(mfn) && i < pages; i++) {
 		struct frame *f = frame_at(MFN(mfn.n + i));

@@ -160,13 +160,41 @@ static void loan_is_backed(void **state)
 	destroy_space(&b);
 }
 
+/* Memory is in pieces: who gets no large frame has not borrowed for it. */
+static void no_loan_without_a_frame(void **state)
+{
+	struct space_config c = {2, 7, 1024, 1024, 500, 64};
+	uint64_t wrote;
+
+	host_stop();
+	host_start(&(struct host_config){.frames = 2048, .cpus = 1});
+	(void)state;
+	make_space(&a, 1, 2000);
+	wrote = write_until_wait(&a, 0, 2000);
+	for (uint64_t i = 0; i < wrote; i += 2)
+		assert_int_equal(balloon_out(&a, &GFN(i), 1, 0), 1);
+	assert_int_equal(space_create(&b, &c), MM_OK);
+	fund_lend(&b, true);
+	fund_set_line(true); /* 500 are promised, 12 would be lent */
+	for (unsigned i = 0; i < 4; i++)
+		assert_false(mfn_valid(fund_take_large(&b, GFN(512), FUND_POPULATE)));
+	assert_int_equal(b.borrowed, 0);
+	assert_int_equal(fund_look().loans, 64);
+	assert_int_equal(write_until_wait(&b, 0, 1000), 500 + 64);
+	assert_int_equal(b.borrowed, 64);
+	audit_passes();
+	fund_set_line(false);
+	destroy_space(&a);
+	destroy_space(&b);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(loan_to_give_back), T(loan_is_paid_back), T(loan_is_not_paid_with_debt),
-	    T(loan_by_a_turn),    T(loan_is_backed),
+	    T(loan_by_a_turn),    T(loan_is_backed),    T(no_loan_without_a_frame),
 	};
 
 	return cmocka_run_group_tests_name("loan", tests, NULL, NULL);
