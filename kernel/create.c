@@ -43,6 +43,18 @@ static enum stage_end fail(struct creation *c, const char *sentence)
 	return STAGE_FAILED;
 }
 
+/*
+ * It lacks memory. What a domain on its way out still holds may be what it lacks: some of that is
+ * given back, and the stage, which has done nothing or a part that it knows of, is tried again.
+ */
+static enum stage_end lacks_memory(struct creation *c, const char *sentence)
+{
+	if (!repay_some())
+		return fail(c, sentence);
+	c->why[0] = '\0';
+	return STAGE_AGAIN;
+}
+
 /* ---- is there room? ---- */
 
 static struct space_config space_config_of(const struct domain_config *c)
@@ -73,7 +85,6 @@ static enum stage_end stage_check(struct creation *c)
 	return STAGE_NEXT;
 }
 
-/* It may have to wait for what a domain on its way out still holds. */
 static enum stage_end stage_fits(struct creation *c)
 {
 	const struct space_config sc = space_config_of(&c->config);
@@ -81,10 +92,7 @@ static enum stage_end stage_fits(struct creation *c)
 
 	if (overcommit_fits(&sc, beside, c->why, sizeof(c->why)))
 		return STAGE_NEXT;
-	if (!repay_some())
-		return STAGE_FAILED;
-	c->why[0] = '\0';
-	return STAGE_AGAIN;
+	return lacks_memory(c, c->why);
 }
 
 /* ---- its own structure and its space ---- */
@@ -130,12 +138,13 @@ static uint16_t group_of(const char *name, domid_t id)
 
 static enum stage_end stage_struct(struct creation *c)
 {
+	static const char no_room[] = "there is no room for one more domain";
 	struct space_config sc = space_config_of(&c->config);
 	domid_t id = free_id();
 	struct domain *d = id ? domain_alloc(&c->config, id) : NULL;
 
 	if (!d)
-		return fail(c, "there is no room for one more domain");
+		return id ? lacks_memory(c, no_room) : fail(c, no_room);
 	sc.domid = id;
 	sc.share_group = group_of(c->config.share_group, id);
 	if (space_create_begin(&d->space, &sc) != MM_OK) {
@@ -177,23 +186,33 @@ static bool make_shared_info(struct domain *d)
 	return true;
 }
 
-static bool make_vcpus(struct domain *d, unsigned n)
+static bool make_vcpus(struct domain *d)
 {
-	for (unsigned i = 0; i < n; i++) {
-		if (!vcpu_create(d, i))
+	while (d->nr_vcpus < d->config.vcpus) {
+		if (!vcpu_create(d, d->nr_vcpus))
 			return false;
 		d->nr_vcpus++;
 	}
 	return true;
 }
 
+static bool make_console(struct domain *d)
+{
+	return special_make_ring(d, SPECIAL_CONSOLE);
+}
+
+/* Each is tried again if it lacked memory: then nothing of it is there, or it goes on where it was. */
+static bool (*const platform[])(struct domain *d) = {
+    make_shared_info, make_vcpus, special_make_acpi, make_console, xenstore_create};
+
+/* at: which of them */
 static enum stage_end stage_platform(struct creation *c)
 {
-	struct domain *d = c->domain;
-
-	if (!make_shared_info(d) || !make_vcpus(d, c->config.vcpus) || !special_make_acpi(d) ||
-	    !special_make_ring(d, SPECIAL_CONSOLE) || !xenstore_create(d))
-		return fail(c, "the machine has not enough free memory for its vCPUs");
+	if (!platform[c->at](c->domain))
+		return lacks_memory(c, "the machine has not enough free memory for its vCPUs");
+	if (++c->at < ARRAY_SIZE(platform))
+		return STAGE_AGAIN;
+	c->at = 0;
 	return STAGE_NEXT;
 }
 
@@ -210,7 +229,7 @@ static enum stage_end stage_superpages(struct creation *c)
 	if (c->at >= low)
 		gfn = s->high_first + c->at - low;
 	if (mm_populate_large(s, GFN(gfn)) != MM_OK)
-		return fail(
+		return lacks_memory(
 		    c, "the machine has not enough free 2 MiB pieces of memory for superpages=1");
 	c->at += LARGE_PAGES;
 	return STAGE_AGAIN;
@@ -230,7 +249,8 @@ static enum stage_end stage_load(struct creation *c)
 	case MM_MORE:
 		return STAGE_AGAIN;
 	default:
-		return fail(c, "memory: the machine has not enough free memory for the kernel");
+		return lacks_memory(
+		    c, "memory: the machine has not enough free memory for the kernel");
 	}
 }
 
@@ -241,7 +261,7 @@ static enum stage_end stage_start(struct creation *c)
 	struct domain *d = c->domain;
 
 	if (loader_end(&c->loader, d, c->why, sizeof(c->why)))
-		return STAGE_FAILED;
+		return lacks_memory(c, c->why);
 	last_id = d->id;
 	domain_enlist(d);
 	evtchn_peer_add(d);

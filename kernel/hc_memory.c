@@ -5,7 +5,8 @@
  * The balloon works on a list of extents in guest memory. One entry looks at
  * BATCH of them; then the call is made again with the number of extents done in
  * the upper bits of its command, as Xen does it (MEMOP_EXTENT_SHIFT). Any
- * trouble ends the call with the number done so far.
+ * trouble ends the call with the number done so far; if that is want of memory, and a dying domain
+ * has some, the call is made again for as long as it has.
  */
 #include "kernel/grant.h"
 #include "kernel/hypercall.h"
@@ -79,6 +80,7 @@ static int64_t hc_balloon(struct hypercall *h, unsigned cmd, uint64_t start)
 	struct xen_memory_reservation r;
 	gfn_t gfns[BATCH];
 	uint64_t list, n, done;
+	bool again = false;
 	int64_t good = hc_reservation_in(h, &r, &list);
 
 	if (good == HC_AGAIN)
@@ -94,16 +96,16 @@ static int64_t hc_balloon(struct hypercall *h, unsigned cmd, uint64_t start)
 		return good;
 	if (good < 0)
 		return (int64_t)start;
-	if (cmd == XENMEM_decrease_reservation) {
+	if (cmd == XENMEM_decrease_reservation)
 		done = balloon_out(&h->d->space, gfns, (uint64_t)good, r.extent_order);
-		vcpu_wake_memory_waiters();
-	} else {
-		done = balloon_in(&h->d->space, gfns, (uint64_t)good, r.extent_order);
-	}
+	else
+		done = balloon_in_part(&h->d->space, gfns, (uint64_t)good, r.extent_order, &again);
+	if (cmd == XENMEM_decrease_reservation || again)
+		vcpu_wake_memory_waiters(); /* something is free now, for who was here first */
 	if (done)
 		__atomic_store_n(&h->d->balloon_ns, machine_ns(), __ATOMIC_RELAXED);
 	start += done;
-	if (done < n || start == r.nr_extents)
+	if (!again && (done < n || start == r.nr_extents))
 		return (int64_t)start;
 	return hc_continue(h, 0, cmd | start << EXTENT_SHIFT);
 }

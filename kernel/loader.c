@@ -76,6 +76,8 @@ static uint64_t loader_copy(struct loader *l, struct space *s, uint64_t pages, e
 	uint64_t n = min_u64(p->bytes - l->at, (pages << PAGE_SHIFT) - in_page);
 
 	*st = mm_write(s, to, p->from + l->at, n);
+	if (*st != MM_OK)
+		return 0;
 	l->at += n;
 	if (l->at == p->bytes) {
 		l->next++;

@@ -27,7 +27,7 @@ struct loader {
  */
 const char *loader_begin(struct loader *l, const struct domain *d, char *why, size_t why_bytes);
 
-/* Copy up to so many pages. MM_MORE: there are more; MM_OK: all are there; MM_NOMEM. */
+/* Copy up to so many pages. MM_MORE: there are more; MM_OK: all are there; MM_NOMEM: it may go on later. */
 enum mm_status loader_step(struct loader *l, struct domain *d, uint64_t pages) must_check;
 
 /* The start info, and vCPU 0's first state: the last. NULL, or a sentence, which is in why. */

@@ -97,6 +97,7 @@ enum mm_status mm_read(struct space *s, uint64_t gpa, void *dst, uint64_t bytes)
 enum mm_status mm_write(struct space *s, uint64_t gpa, const void *src, uint64_t bytes)
 {
 	const uint8_t *from = src;
+	unsigned turns = 0;
 
 	if (gpa + bytes < gpa)
 		return MM_INVAL;
@@ -109,7 +110,7 @@ enum mm_status mm_write(struct space *s, uint64_t gpa, const void *src, uint64_t
 			p2m_lock(s);
 			st = access_write_page(s, gfn_of_addr(gpa), at, from, n);
 			p2m_unlock(s);
-		} while (st == MM_NOMEM && repay_some());
+		} while (st == MM_NOMEM && repay_for(&turns));
 		if (st != MM_OK)
 			return st;
 		gpa += n;

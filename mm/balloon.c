@@ -310,13 +310,16 @@ static bool balloon_in_one(struct space *s, struct p2m_cursor *c, gfn_t gfn, str
 	return true;
 }
 
-/* Up to BALLOON_CHUNK pages; the frames of those that may not come back go again. */
+/*
+ * Up to BALLOON_CHUNK pages; the frames of those that may not come back go again. *refused is set if
+ * fewer frames were to be had than s has room for.
+ */
 static uint64_t balloon_in_chunk(struct space *s, struct p2m_cursor *c, const gfn_t *gfns,
-                                 uint64_t n)
+                                 uint64_t n, bool *refused)
 {
 	struct fund_frame frames[BALLOON_CHUNK];
 	uint64_t room = s->max_pages - min_u64(s->memory_pages, s->max_pages), done = 0;
-	unsigned got = fund_take_batch(s, gfns, frames, (unsigned)min_u64(n, room));
+	unsigned want = (unsigned)min_u64(n, room), got = fund_take_batch(s, gfns, frames, want);
 
 	while (done < got && balloon_in_one(s, c, gfns[done], frames[done]))
 		done++;
@@ -325,10 +328,11 @@ static uint64_t balloon_in_chunk(struct space *s, struct p2m_cursor *c, const gf
 	s->stats.private_pages += done;
 	s->stats.populates += done;
 	s->memory_pages += done;
+	*refused |= done == got && got < want; /* else more frames would not help */
 	return done;
 }
 
-static uint64_t balloon_in_batch(struct space *s, const gfn_t *gfns, uint64_t n)
+static uint64_t balloon_in_batch(struct space *s, const gfn_t *gfns, uint64_t n, bool *refused)
 {
 	struct p2m_cursor c = {0};
 	uint64_t done = 0, came, chunk;
@@ -336,7 +340,7 @@ static uint64_t balloon_in_batch(struct space *s, const gfn_t *gfns, uint64_t n)
 	p2m_lock(s);
 	do {
 		chunk = s->dying ? 0 : min_u64(n - done, BALLOON_CHUNK);
-		came = balloon_in_chunk(s, &c, gfns + done, chunk);
+		came = balloon_in_chunk(s, &c, gfns + done, chunk, refused);
 		done += came;
 	} while (chunk && came == chunk && done < n);
 	p2m_unlock(s);
@@ -344,14 +348,14 @@ static uint64_t balloon_in_batch(struct space *s, const gfn_t *gfns, uint64_t n)
 }
 
 /* 512 pages one by one, all or none. */
-static bool balloon_in_small(struct space *s, gfn_t first)
+static bool balloon_in_small(struct space *s, gfn_t first, bool *refused)
 {
 	gfn_t gfns[LARGE_PAGES];
 	uint64_t done;
 
 	for (unsigned i = 0; i < LARGE_PAGES; i++)
 		gfns[i] = GFN(first.n + i);
-	done = balloon_in_batch(s, gfns, LARGE_PAGES);
+	done = balloon_in_batch(s, gfns, LARGE_PAGES, refused);
 	if (done == LARGE_PAGES)
 		return true;
 	done -= balloon_out_batch(s, gfns, done);
@@ -373,7 +377,7 @@ static bool balloon_all_holes(struct space *s, gfn_t first)
 	return i == LARGE_PAGES;
 }
 
-static bool balloon_in_large(struct space *s, gfn_t first)
+static bool balloon_in_leaf(struct space *s, gfn_t first, bool *refused)
 {
 	bool ok = first.n % LARGE_PAGES == 0 && first.n < GFN_LIMIT, promised;
 
@@ -386,28 +390,31 @@ static bool balloon_in_large(struct space *s, gfn_t first)
 		s->memory_pages += LARGE_PAGES;
 	}
 	p2m_unlock(s);
-	return promised || (ok && balloon_in_small(s, first));
+	return promised || (ok && balloon_in_small(s, first, refused));
 }
 
-uint64_t balloon_in(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order)
+static uint64_t balloon_in_large(struct space *s, const gfn_t *gfns, uint64_t n, bool *refused)
 {
-	uint64_t done = 0, came = 0;
+	uint64_t done = 0;
 
-	if (order == LARGE_ORDER) {
-		while (done < n)
-			if (balloon_in_large(s, gfns[done]))
-				done++;
-			else if (!repay_some())
-				break;
-		return done;
-	}
-	while (order == 0 && done < n) {
-		uint64_t batch = min_u64(n - done, DEFERRED_MAX);
+	while (done < n && balloon_in_leaf(s, gfns[done], refused))
+		done++;
+	return done;
+}
 
-		came = balloon_in_batch(s, gfns + done, batch);
+uint64_t balloon_in_part(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order,
+                         bool *again)
+{
+	uint64_t done = 0, batch = 0, came = 0;
+	bool refused = false;
+
+	if (order == LARGE_ORDER)
+		done = balloon_in_large(s, gfns, n, &refused);
+	while (order == 0 && done < n && came == batch) {
+		batch = min_u64(n - done, DEFERRED_MAX);
+		came = balloon_in_batch(s, gfns + done, batch, &refused);
 		done += came;
-		if (came < batch && !repay_some())
-			break;
 	}
+	*again = refused && repay_some();
 	return done;
 }

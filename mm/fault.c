@@ -81,12 +81,13 @@ static enum mm_verdict fault_try(struct space *s, gfn_t gfn, unsigned access)
 enum mm_verdict mm_fault(struct space *s, gfn_t gfn, unsigned access)
 {
 	enum mm_verdict verdict;
+	unsigned turns = 0;
 
 	if (gfn.n >= GFN_LIMIT)
 		return VERDICT_DEVICE;
 	do
 		verdict = fault_try(s, gfn, access);
-	while (verdict == VERDICT_WAIT && repay_some());
+	while (verdict == VERDICT_WAIT && repay_for(&turns));
 	if (verdict == VERDICT_WAIT) {
 		p2m_lock(s);
 		s->stats.waits++;

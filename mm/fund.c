@@ -489,7 +489,8 @@ void fund_ungrant(struct space *s)
 
 /* ---- frames that belong to no page of a guest ---- */
 
-mfn_t fund_alloc(unsigned order, enum frame_kind kind, domid_t owner)
+/* keeps: the reserve is left alone. */
+static mfn_t fund_alloc_if(unsigned order, enum frame_kind kind, domid_t owner, bool keeps)
 {
 	uint64_t pages = BIT(order);
 	mfn_t mfn = MFN_NONE;
@@ -499,7 +500,7 @@ mfn_t fund_alloc(unsigned order, enum frame_kind kind, domid_t owner)
 		return MFN_NONE;
 	fund_lock();
 	if (buddy_has(order) && /* memory may be in pieces */
-	    buddy_free_pages() >= pages + fund_debt + fund_reserve + fund_loans &&
+	    buddy_free_pages() >= pages + fund_debt + (keeps ? fund_reserve : 0) + fund_loans &&
 	    charge_add(kind, owner, pages)) {
 		mfn = buddy_alloc(order);
 		ASSERT(mfn_valid(mfn));
@@ -516,6 +517,11 @@ mfn_t fund_alloc(unsigned order, enum frame_kind kind, domid_t owner)
 	if (mfn_valid(mfn))
 		frame_count(FRAME_FREE, kind, pages);
 	return mfn;
+}
+
+mfn_t fund_alloc(unsigned order, enum frame_kind kind, domid_t owner)
+{
+	return fund_alloc_if(order, kind, owner, true);
 }
 
 void fund_release(mfn_t mfn, unsigned order)
@@ -539,12 +545,14 @@ void fund_release(mfn_t mfn, unsigned order)
 
 mfn_t frame_alloc(unsigned order, enum frame_kind kind, domid_t owner)
 {
+	unsigned turns = 0;
 	mfn_t mfn;
 
 	ASSERT(order < BUDDY_ORDERS && (kind == FRAME_HYPERVISOR || kind == FRAME_SERVICE));
+	/* What it gives back itself goes to the reserve, if that is not full: it may have it from there. */
 	do
-		mfn = fund_alloc(order, kind, owner);
-	while (!mfn_valid(mfn) && repay_some());
+		mfn = fund_alloc_if(order, kind, owner, turns == 0);
+	while (!mfn_valid(mfn) && repay_for(&turns));
 	return mfn;
 }
 

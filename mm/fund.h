@@ -7,7 +7,8 @@
  * The right side, and the credits of those who were woken (below), are the *debt*: frames
  * that are spoken for. The reserve is not a list of its own: it is the next `reserve` frames of
  * the free count above the debt, so freed frames refill it before anything else by themselves.
- * Only breaks may take them, as a break is our doing and not the guest's.
+ * Only breaks may take them, as a break is our doing and not the guest's; and frame_alloc, which
+ * cannot wait, of what it has just given back of a dying space.
  *
  * "Held alone" is kept per space as its private frames (space.held). A shared
  * frame with a count of one is held alone as well, but without a reverse map

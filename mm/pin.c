@@ -62,13 +62,14 @@ static enum mm_status pin_locked(struct space *s, gfn_t gfn, mfn_t *mfn)
 enum mm_status mm_pin(struct space *s, gfn_t gfn, void **page)
 {
 	enum mm_status st;
+	unsigned turns = 0;
 	mfn_t mfn;
 
 	do {
 		p2m_lock(s);
 		st = pin_locked(s, gfn, &mfn);
 		p2m_unlock(s);
-	} while (st == MM_NOMEM && repay_some());
+	} while (st == MM_NOMEM && repay_for(&turns));
 	if (st == MM_OK)
 		*page = env_frame(mfn);
 	return st;

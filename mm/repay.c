@@ -82,3 +82,8 @@ bool repay_some(void)
 	repay_unlock();
 	return some;
 }
+
+bool repay_for(unsigned *turns)
+{
+	return (*turns)++ < REPAY_TURNS && repay_some();
+}

@@ -261,9 +261,11 @@ uint64_t balloon_out(struct space *s, const gfn_t *gfns, uint64_t n, unsigned or
 
 /*
  * Promise and back the pages again, zeroed. Stops at the first that has memory
- * already or cannot be backed now; returns how many extents were populated.
+ * already or cannot be backed now; returns how many extents were populated. *again: it stopped for
+ * want of frames, and a dying domain has given some back for it (mm/repay.h): call again for the rest.
  */
-uint64_t balloon_in(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order);
+uint64_t balloon_in_part(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order,
+                         bool *again);
 
 /* ---- compression (mm/compress.c) ---- */
 

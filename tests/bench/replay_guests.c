@@ -8,6 +8,7 @@
 #include "tests/bench/replay_guests.h"
 #include "tests/bench/replay_truth.h"
 #include "tests/bench/writer.h"
+#include "tests/host/guest.h"
 
 static struct space spaces[MM_MAX_SPACES];
 uint64_t guests_outside;

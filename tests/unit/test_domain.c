@@ -14,6 +14,8 @@
 #include "kernel/bundle.h"
 #include "kernel/create.h"
 #include "kernel/domain.h"
+#include "mm/fund.h"
+#include "mm/repay.h"
 #include "tests/host/env.h"
 #include "tests/host/fake_hvm.h"
 #include "tests/host/machine.h"
@@ -316,6 +318,55 @@ static void test_room_is_made(void **state)
 	reap();
 }
 
+/*
+ * All that is not promised is a dying domain's, and at any step the reserve asks for more than
+ * one call gives back: the domain is made all the same, by steps that are no longer for it.
+ */
+static void test_room_at_each_step(void **state)
+{
+	static struct creation c;
+	const struct domain_config config = large_one();
+	uint8_t page[PAGE_SIZE];
+	enum create_state st;
+	unsigned at = 0, steps;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(ramdisk); i++)
+		ramdisk[i] = (uint8_t)(i * 5 + i / PAGE_SIZE);
+	do {
+		struct domain *gone = fake_domain(MAX_DOMAINS - 1, 20000, 1);
+
+		create_begin(&c, &config);
+		for (st = CREATE_MORE, steps = 0; st == CREATE_MORE; steps++) {
+			uint64_t n = 0, before;
+
+			if (steps == at) {
+				while (mm_fault(&gone->space, GFN(n), FAULT_WRITE) ==
+				       VERDICT_RESUME)
+					n++;
+				assert_false(space_destroy_step(&gone->space, 0));
+				fund_set_reserve(3000);
+			}
+			before = gone->space.stats.private_pages;
+			st = create_step(&c);
+			assert_in_range(before - gone->space.stats.private_pages, 0,
+			                64 * (REPAY_TURNS + 1));
+		}
+		assert_int_equal(st, CREATE_DONE);
+		fund_set_reserve(0);
+		for (unsigned i = 0; i < RAMDISK_PAGES; i++) {
+			uint64_t gpa = c.loader.layout.ramdisk + (uint64_t)i * PAGE_SIZE;
+
+			assert_int_equal(mm_read(&c.domain->space, gpa, page, PAGE_SIZE), MM_OK);
+			assert_memory_equal(page, ramdisk + (size_t)i * PAGE_SIZE, PAGE_SIZE);
+		}
+		domain_destroy(c.domain);
+		reap();
+		fake_domain_free(gone);
+	} while (++at < steps);
+	assert_true(at > RAMDISK_PAGES / CREATE_PAGES);
+}
+
 /* A creation that fails late gives its memory back in slices, and none is longer than a destroyed
  * domain's. */
 static void test_undone_in_slices(void **state)
@@ -401,11 +452,17 @@ static void test_shutdown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(test_life),          T(test_no_memory),
-	    T(test_ids),           T(test_groups),
-	    T(test_shutdown),      T(test_quota),
-	    T(test_made_in_steps), T(test_given_up),
-	    T(test_room_is_made),  T(test_undone_in_slices),
+	    T(test_life),
+	    T(test_no_memory),
+	    T(test_ids),
+	    T(test_groups),
+	    T(test_shutdown),
+	    T(test_quota),
+	    T(test_made_in_steps),
+	    T(test_given_up),
+	    T(test_room_is_made),
+	    T(test_undone_in_slices),
+	    T(test_room_at_each_step),
 	};
 
 	return cmocka_run_group_tests_name("domain", tests, NULL, NULL);

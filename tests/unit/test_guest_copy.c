@@ -15,6 +15,7 @@
 #include "kernel/xen_abi.h"
 #include "tests/host/env.h"
 #include "tests/host/fake_hvm.h"
+#include "tests/host/guest.h"
 #include "tests/host/machine.h"
 
 #define P  BIT(0)

@@ -12,8 +12,10 @@
 #include "kernel/sched.h"
 #include "kernel/waiters.h"
 #include "mm/fund.h"
+#include "mm/repay.h"
 #include "tests/host/env.h"
 #include "tests/host/fake_hvm.h"
+#include "tests/host/guest.h"
 #include "tests/host/machine.h"
 
 #define GUESTS  4u
@@ -288,6 +290,27 @@ static void nobody_starves(void **state)
 	assert_true(most <= 2 * least);
 }
 
+/*
+ * A domain dies while there is a line. One exit gives back a little of it, waits, and the line is served
+ * at once with what has come free: who was there first, and who has just come.
+ */
+static void a_dying_one_serves_the_line(void **state)
+{
+	uint64_t had = full->space.stats.private_pages;
+
+	(void)state;
+	assert_int_equal(asks(0, 0), VCPU_MEMORY);
+	guest_leave_all();
+	assert_false(space_destroy_step(&full->space, 0));
+	assert_int_equal(asks(1, 0), VCPU_RUNNABLE);
+	assert_true(vcpu(1)->granted && vcpu(0)->granted);
+	assert_in_range(had - full->space.stats.private_pages, 1, 64 * REPAY_TURNS);
+	assert_int_equal(waiters_view().waiting, 0);
+	assert_int_equal(asks(0, 0), VCPU_RUNNABLE);
+	assert_int_equal(asks(1, 0), VCPU_RUNNABLE);
+	assert_int_equal(vcpu(0)->wait_ticket + vcpu(1)->wait_ticket, 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
 
 int main(void)
@@ -302,6 +325,7 @@ int main(void)
 	    T(paused_is_passed_over),
 	    T(stopped_leaves),
 	    T(nobody_starves),
+	    T(a_dying_one_serves_the_line),
 	    T(who_gives_back_goes_first),
 	};
 
