@@ -19,7 +19,7 @@ enum create_state {
 struct creation {
 	struct domain_config config;
 	struct domain *domain; /* in no list before it is whole; NULL: not begun, or failed */
-	char why[200];
+	char why[CREATE_WHY];
 
 	unsigned stage; /* create.c's own, from here on */
 	uint64_t at;    /* how far this stage is */

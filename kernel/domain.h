@@ -374,6 +374,9 @@ bool special_make_acpi(struct domain *d) must_check; /* with the tables in it; n
 void special_free(struct domain *d); /* the space is gone: nobody maps them any more */
 
 /* ---- create.c ---- */
+
+#define CREATE_WHY 320u /* bytes of a sentence that says why a domain was not made */
+
 /*
  * Build a domain from its description and start it (unless paused), in one go: for who has nothing
  * else to do (kernel/create.h has it in steps). On failure returns NULL, nothing is left behind but

@@ -242,8 +242,9 @@ bool overcommit_fits(const struct space_config *c, uint64_t other_frames, char *
 		            "%lu.%lu MiB are free, %lu.%lu of them guaranteed to others and "
 		            "%lu.%lu the reserve; other "
 		            "domains hold %lu.%lu above their `min`, which `mem-set` or `destroy` "
-		            "gives back",
+		            "gives back, and share %lu.%lu",
 		            MIB_ARGS(c->min_pages), MIB_ARGS(beside), MIB_ARGS(f.free),
-		            MIB_ARGS(f.debt), MIB_ARGS(kept), MIB_ARGS(p.above));
+		            MIB_ARGS(f.debt), MIB_ARGS(kept), MIB_ARGS(p.above),
+		            MIB_ARGS(st.frames_shared));
 	return false;
 }

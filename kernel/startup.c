@@ -30,7 +30,7 @@ static unsigned build(const struct domain_config *c)
 	unsigned made = 0;
 
 	for (unsigned i = 0; i < c->count; i++) {
-		char why[200] = "";
+		char why[CREATE_WHY] = "";
 
 		config_instance(c, i, &one);
 		one.paused = true;

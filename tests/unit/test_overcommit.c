@@ -150,8 +150,10 @@ static void others_hold_it_now(void **state)
 	     mib(n), mib(tables() + OTHER));
 	says("%s MiB are free, %s of them guaranteed to others and %s the reserve", mib(f.free),
 	     mib(f.debt), mib(f.reserve));
-	says("other domains hold %s above their `min`, which `mem-set` or `destroy` gives back",
-	     mib(PAGES - MIN));
+	says(
+	    "other domains hold %s above their `min`, which `mem-set` or `destroy` gives back, and "
+	    "share %s",
+	    mib(PAGES - MIN), mib(mm_stats().frames_shared));
 	for (uint64_t g = 0; g < PAGES - MIN; g++)
 		assert_int_equal(balloon_out(&d->space, &(gfn_t){g}, 1, 0), 1);
 	assert_true(fits(n));
