@@ -2,8 +2,8 @@
 /*
  * Squeezing: who compresses cold pages, and when.
  *
- * Rule. When a vCPU has waited for memory for AFTER_NS, no balloon has delivered. From then on, and for ON_NS after the last such wait, each look of CPU 0 that finds
- * somebody in line compresses a few cold pages of one domain after the
+ * Rule. When a vCPU has waited for memory for AFTER_NS, no balloon has delivered. From then on,
+ * and for ON_NS after the last such wait, each look of CPU 0 that finds somebody in line compresses a few cold pages of one domain after the
  * other, whoever holds more than its min, as many as there are vCPUs in line and some; the
  * frames go to the line by the usual rule (waiters.c). Nobody waits: nothing is done.
  *
