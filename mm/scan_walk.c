@@ -23,8 +23,9 @@
 #include "mm/shape.h"
 #include "mm/trace.h"
 
-#define KNOWN_LEAVES 8u /* leaves of a known region for one unit of the budget */
-#define DROPS_APART  4u /* so many written pages are told of while a line comes from memory */
+#define KNOWN_LEAVES 8u  /* leaves of a known region for one unit of the budget */
+#define SCOUT        64u /* leaves of a known region that are looked over at once */
+#define DROPS_APART  4u  /* so many written pages are told of while a line comes from memory */
 
 /* Guarded by the scan lock. */
 static struct {
@@ -148,11 +149,12 @@ static void scan_leaf(struct scan_slice *w, uint64_t *leaf, gfn_t gfn)
 {
 	const struct pte_format *f = mm.format;
 	uint64_t e = p2m_entry_get(leaf);
-	mfn_t mfn = f->frame(e, 1);
+	mfn_t mfn = mfn_of_addr(e & f->address_mask);
 	unsigned noted = w->n;
 	bool again = true;
 
-	if (!scan_is_private(e, 1))
+	/* As a rule it has no software bits: then it is private, or empty. */
+	if (!e || (e & f->sw_mask && !scan_is_private(e, 1)))
 		return;
 	if (e & f->dirty_mask) {
 		walking.still = false;
@@ -181,7 +183,7 @@ static void scan_looked(struct scan_slice *w, uint64_t pages, uint64_t cost)
 }
 
 /* Whether one of four entries calls for a look; if not, *leaves is more by those that there are. */
-static inline bool scan_four_call(uint64_t *e, uint64_t calls, uint64_t *leaves)
+static inline bool scan_four_call(const uint64_t *e, uint64_t calls, uint64_t *leaves)
 {
 	uint64_t a = p2m_entry_get(&e[0]), b = p2m_entry_get(&e[1]);
 	uint64_t c = p2m_entry_get(&e[2]), d = p2m_entry_get(&e[3]);
@@ -192,24 +194,55 @@ static inline bool scan_four_call(uint64_t *e, uint64_t calls, uint64_t *leaves)
 	return false;
 }
 
+/*
+ * Which of n entries, 64 at most, call for a look: a bit for each. Their frame records lie apart and are
+ * asked for here, all at once, so that a look at one does not wait for memory by itself. *leaves: as above.
+ */
+static uint64_t scan_scout(const uint64_t *e, uint64_t n, uint64_t *leaves)
+{
+	const uint64_t calls = mm.format->dirty_mask | mm.format->look_mask;
+	const uint64_t address = mm.format->address_mask;
+	uint64_t found = 0;
+
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t one;
+
+		while (i + 4 <= n && !scan_four_call(&e[i], calls, leaves))
+			i += 4;
+		if (i == n)
+			break;
+		one = p2m_entry_get(&e[i]);
+		*leaves += one != 0;
+		if (one & calls) {
+			found |= BIT(i);
+			__builtin_prefetch(frame_at(mfn_of_addr(one & address)));
+		}
+	}
+	return found;
+}
+
 /* Nothing but the leaves: those that do not call for a look are known. */
 static void scan_known_leaves(struct scan_slice *w, uint64_t *table)
 {
-	const uint64_t calls = mm.format->dirty_mask | mm.format->look_mask;
 	uint64_t first = w->gfn.n % LARGE_PAGES, i = first, leaves = 0;
+	gfn_t base = GFN(w->gfn.n - first);
 
 	while (i < LARGE_PAGES && w->n < SCAN_CHUNK) {
-		uint64_t e;
+		uint64_t end = align_down(i, SCOUT) + SCOUT;
+		uint64_t found = scan_scout(&table[i], end - i, &leaves);
 
-		while (i % 4 == 0 && i < LARGE_PAGES && !scan_four_call(&table[i], calls, &leaves))
-			i += 4;
-		if (i == LARGE_PAGES)
-			break;
-		e = p2m_entry_get(&table[i]);
-		leaves += e != 0;
-		if (e & calls)
-			scan_leaf(w, &table[i], GFN(w->gfn.n - first + i));
-		i++;
+		for (; found && w->n < SCAN_CHUNK; found &= found - 1) {
+			uint64_t at = i + (uint64_t)__builtin_ctzll(found);
+
+			scan_leaf(w, &table[at], GFN(base.n + at));
+		}
+		if (found) { /* the chunk is full: it goes on with the next of them */
+			uint64_t next = i + (uint64_t)__builtin_ctzll(found);
+
+			for (; end > next; end--)
+				leaves -= p2m_entry_get(&table[end - 1]) != 0;
+		}
+		i = end;
 	}
 	w->leaves += leaves;
 	scan_looked(w, i - first, (i - first) / KNOWN_LEAVES + 1);

@@ -4,6 +4,7 @@
  * makes a page worth a look makes it walk again, and that a CPU which goes on from a remembered
  * table is not overlooked.
  */
+#include "mm/scan_walk.h"
 #include "tests/unit/quiet_test.h"
 
 /* ---- passing over ---- */
@@ -53,6 +54,26 @@ static void only_where_written(void **state)
 		assert_int_equal(p.passed, (i < 2 ? REGIONS - 2 : REGIONS) * LARGE_PAGES);
 		assert_int_equal(p.scanned, i < 2 ? leaves_of(HERE) + leaves_of(TWIN) : 0);
 		assert_int_equal(p.read, i == 1 ? 2 : 0);
+	}
+}
+
+/* More pages of a region than are noted at a time, with others between them: all are read in one pass, and nothing is counted twice. */
+static void more_than_a_chunk(void **state)
+{
+	const unsigned written = SCAN_CHUNK + SCAN_CHUNK / 2;
+
+	(void)state;
+	fill();
+	for (unsigned i = 0; i < written; i++)
+		put_unique(0, HERE + 2 + 3 * i);
+	calm_down();
+	for (unsigned i = 0; i < written; i++)
+		put_unique(1, HERE + 2 + 3 * i);
+	for (unsigned i = 0; i < 3; i++) {
+		struct pass p = one_pass();
+
+		assert_int_equal(p.scanned, i < 2 ? leaves_of(HERE) : 0);
+		assert_int_equal(p.read, i == 1 ? written : 0);
 	}
 }
 
@@ -457,6 +478,7 @@ int main(void)
 	    T(passes_over),
 	    cmocka_unit_test_setup_teardown(passes_over, setup_protect, teardown),
 	    T(only_where_written),
+	    T(more_than_a_chunk),
 	    cmocka_unit_test_setup_teardown(only_where_written, setup_protect, teardown),
 	    T(reading_keeps_it_awake),
 	    T(nothing_is_passed_fast),
