@@ -3,10 +3,14 @@
  * More memory promised than there is, as the operator sees it.
  *
  *	               somebody waits                     for STALL_NS nobody above its
- *	              (kernel/waiters.c)                  min ran, nobody was served
+ *	              (kernel/waiters.c)                  min ran, nobody was served; or DRY
  *	   FLOWS  ----------------------->   WAITS   ----------------------->   STALLED
  *	     ^                               |   ^                                 |
  *	     +------- the line is empty -----+   +--- somebody runs, or is served -+
+ *
+ * DRY: for DRY_NS somebody has waited for a new page, and no frame came free beyond the reserve.
+ * Others may run all the while, on what they have and on copies from the reserve; who waits gets one frame
+ * of it each PATIENCE_NS (waiters.c), which at that rate is no way to get on. It ends when one comes free.
  *
  * STALLED is no state of a guest: all of them are as they were, no byte is lost, and the
  * first frame that comes back goes to the first in line. But no frame will come back
@@ -23,13 +27,15 @@
 #include "mm/fund.h"
 #include "mm/policy/reserve.h"
 
-#define STALL_NS      UINT64_C(2000000000) /* more than the patience of waiters.c */
-#define RESERVE_LOOK  UINT64_C(100000000)  /* the reserve is sized so often */
-#define LINES_AT_ONCE 8u                   /* of a report nobody asked for */
+#define STALL_NS      UINT64_C(2000000000)  /* more than the patience of waiters.c */
+#define DRY_NS        UINT64_C(30000000000) /* time for balloons, and for a round of the scanner */
+#define RESERVE_LOOK  UINT64_C(100000000)   /* the reserve is sized so often */
+#define LINES_AT_ONCE 8u                    /* of a report nobody asked for */
 
 static struct {
 	enum overcommit_state state;
-	uint64_t ran_ns; /* when one above its min was last seen to run */
+	uint64_t ran_ns;            /* when one above its min was last seen to run */
+	uint64_t wanted_ns, dry_ns; /* when one waited for a new page; since when, in vain */
 	uint64_t reserve_ns;
 	struct reserve_policy reserve;
 } now_is;
@@ -63,7 +69,7 @@ void overcommit_init(void)
 	bool fixed = cmdline_share("reserve", 100, UINT64_MAX) != UINT64_MAX;
 
 	now_is.state = OVERCOMMIT_FLOWS;
-	now_is.ran_ns = now_is.reserve_ns = 0;
+	now_is.ran_ns = now_is.reserve_ns = now_is.wanted_ns = now_is.dry_ns = 0;
 	now_is.reserve = (struct reserve_policy){.least = fixed ? level : level / 2,
 	                                         .most = fixed ? level : level * 4};
 }
@@ -91,28 +97,44 @@ static void report_domain(struct domain *d, void *arg)
 	}
 }
 
-static void tell_stalled(const struct waiters_view *w)
+/* One that gets a frame of the reserve now and then is not in line for a moment after it: that ends nothing. */
+static bool note_dry(const struct waiters_view *w, uint64_t now)
+{
+	if (now >= now_is.wanted_ns + STALL_NS)
+		now_is.dry_ns = now;
+	if (w->for_new)
+		now_is.wanted_ns = now;
+	now_is.dry_ns = max_u64(now_is.dry_ns, w->beyond_ns);
+	return now >= now_is.dry_ns + DRY_NS;
+}
+
+static void tell_stalled(const struct waiters_view *w, bool dry)
 {
 	struct fund_view f = fund_look();
 	struct report r = {0};
 
 	log_tag("stalled waiting=%u free=%lu guaranteed=%lu reserve=%lu", w->waiting, f.free,
 	        f.debt, f.reserve);
-	log_warn(
-	    "STALLED: %u vCPUs wait for memory, and nothing that holds more than its `min` can run",
-	    w->waiting);
+	if (dry)
+		log_warn("STALLED: %u vCPUs wait for memory, and for %lu s none came free but "
+		         "what is for copies of shared pages",
+		         w->waiting, DRY_NS / 1000000000);
+	else
+		log_warn("STALLED: %u vCPUs wait for memory, and nothing that holds more than its "
+		         "`min` can run",
+		         w->waiting);
 	domain_each(report_domain, &r);
 	if (r.lines == LINES_AT_ONCE)
 		log_warn("  `frames` tells of all domains");
 }
 
-static void change(enum overcommit_state state, const struct waiters_view *w)
+static void change(enum overcommit_state state, const struct waiters_view *w, bool dry)
 {
 	enum overcommit_state before = now_is.state;
 
 	now_is.state = state;
 	if (state == OVERCOMMIT_STALLED && before != state)
-		tell_stalled(w);
+		tell_stalled(w, dry);
 	if (before == OVERCOMMIT_STALLED && before != state)
 		log_tag("resumed waiting=%u longest_ms=%lu", w->waiting, w->longest_ns / 1000000);
 }
@@ -122,6 +144,7 @@ void overcommit_poll(void)
 	struct waiters_view w;
 	struct look l = {0};
 	uint64_t now = machine_ns();
+	bool dry;
 
 	if (!waiters_any() && now_is.state == OVERCOMMIT_FLOWS && now < now_is.reserve_ns)
 		return;
@@ -130,12 +153,13 @@ void overcommit_poll(void)
 	w = waiters_view();
 	if (l.runs)
 		now_is.ran_ns = now;
-	if (!w.waiting)
-		change(OVERCOMMIT_FLOWS, &w);
-	else if (now < max_u64(now_is.ran_ns, w.served_ns) + STALL_NS)
-		change(OVERCOMMIT_WAITS, &w);
+	dry = note_dry(&w, now);
+	if (!w.waiting && !dry)
+		change(OVERCOMMIT_FLOWS, &w, dry);
+	else if (!dry && now < max_u64(now_is.ran_ns, w.served_ns) + STALL_NS)
+		change(OVERCOMMIT_WAITS, &w, dry);
 	else
-		change(OVERCOMMIT_STALLED, &w);
+		change(OVERCOMMIT_STALLED, &w, dry);
 }
 
 enum overcommit_state overcommit_state(void)

@@ -6,9 +6,10 @@
 #include "kernel/domain.h"
 
 enum overcommit_state {
-	OVERCOMMIT_FLOWS,   /* nobody waits for memory */
-	OVERCOMMIT_WAITS,   /* somebody does, and others run */
-	OVERCOMMIT_STALLED, /* nobody above its min has run for a while, and nobody was served */
+	OVERCOMMIT_FLOWS, /* nobody waits for memory */
+	OVERCOMMIT_WAITS, /* somebody does, and others run */
+	OVERCOMMIT_STALLED, /* nobody above its min has run for a while, and nobody was served; or nothing was
+	                     * free for new pages for longer */
 };
 
 void overcommit_init(void);

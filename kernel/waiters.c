@@ -39,7 +39,8 @@ static struct {
 	unsigned n;
 	uint64_t next_ticket; /* less one: tickets begin with 1 */
 	uint64_t served, served_ns, longest_ns;
-	bool closed; /* what fund_set_line was told */
+	uint64_t beyond_ns; /* when one got a frame from beyond the reserve */
+	bool closed;        /* what fund_set_line was told */
 } line;
 
 bool waiters_any(void)
@@ -142,18 +143,34 @@ static bool waiters_goes_first(const struct vcpu *v)
 	return waiters_within_min(v) || fund_can_borrow(&v->domain->space);
 }
 
-/* Try to give v its turn; *plain, *reserve: whether such a frame may still be there. */
+/* Waits for a page that was never its own to write to; else for a copy, which the reserve is for. */
+static bool waiters_wants_new(const struct vcpu *v)
+{
+	return !v->domain->space.refused_break;
+}
+
+/*
+ * Try to give v its turn, of the reserve only if nothing else is left; *plain, *reserve: whether a frame
+ * from beyond the reserve, or of it, may still be there.
+ */
 static bool waiters_grant(struct vcpu *v, uint64_t now, bool *plain, bool *reserve)
 {
 	struct space *s = &v->domain->space;
-	bool from_reserve = s->refused_break || now - v->wait_began_ns >= PATIENCE_NS;
-	bool *there = from_reserve ? reserve : plain;
+	bool first = waiters_goes_first(v);
+	bool patient = waiters_wants_new(v) && now - v->wait_began_ns < PATIENCE_NS;
 
-	if (!waiters_goes_first(v) && !*there)
-		return false;
-	v->granted = fund_grant(s, from_reserve);
-	if (!v->granted && !waiters_goes_first(v))
-		*there = *plain = false; /* nothing beyond the reserve if there is not even that */
+	if (first || *plain) {
+		v->granted = fund_grant(s, false);
+		if (!first)
+			*plain = v->granted;
+		if (!first && v->granted)
+			line.beyond_ns = now;
+	}
+	if (!v->granted && !patient && (first || *reserve)) {
+		v->granted = fund_grant(s, true);
+		if (!first)
+			*reserve = v->granted;
+	}
 	return v->granted;
 }
 
@@ -195,9 +212,11 @@ struct waiters_view waiters_view(void)
 	view = (struct waiters_view){.waiting = line.n,
 	                             .served = line.served,
 	                             .served_ns = line.served_ns,
+	                             .beyond_ns = line.beyond_ns,
 	                             .longest_ns = line.longest_ns};
 	for (const struct vcpu *v = line.first; v; v = v->next_waiter) {
 		view.within_min += waiters_within_min(v);
+		view.for_new += waiters_may_run(v) && waiters_wants_new(v);
 		view.oldest_ns = max_u64(view.oldest_ns, now - v->wait_began_ns);
 	}
 	view.longest_ns = max_u64(view.longest_ns, view.oldest_ns);

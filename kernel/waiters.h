@@ -27,9 +27,11 @@ bool waiters_any(void);
 struct waiters_view {
 	unsigned waiting;    /* in line now */
 	unsigned within_min; /* of them, how many of a domain within its min: always 0 */
+	unsigned for_new;    /* of them, how many want a new page, and could run if they had it */
 	uint64_t served;     /* turns given, since the start */
 	uint64_t
 	    served_ns; /* when the last one was given, or when the line began if that is later */
+	uint64_t beyond_ns;  /* when the last frame was given from beyond the reserve */
 	uint64_t longest_ns; /* the longest wait, one that goes on included */
 	uint64_t oldest_ns;  /* of those that go on, how long the longest does */
 };
