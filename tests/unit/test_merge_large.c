@@ -4,56 +4,7 @@
  * 512 pages end with one run of frames, both large still; a write costs the writer its large
  * leaf and one page, and nobody else anything; nobody reads a byte that is not his own.
  */
-#include "mm/compress.h"
-#include "mm/large_share.h"
-#include "mm/sample.h"
-#include "tests/unit/shape_test.h"
-
-static uint64_t word(uint64_t i)
-{
-	return BIT(40) | i;
-}
-
-/* One region of a guest: page i has the content i, the same in every guest. */
-static void fill(domid_t d, uint64_t first)
-{
-	for (uint64_t i = 0; i < LARGE_PAGES; i++)
-		put(d, first + i, word(i));
-}
-
-static void like(domid_t d, unsigned regions)
-{
-	make_space(&guest[d], d, regions * LARGE_PAGES);
-	for (uint64_t r = 0; r < regions; r++) {
-		assert_int_equal(mm_populate_large(&guest[d], GFN(r * LARGE_PAGES)), MM_OK);
-		fill(d, r * LARGE_PAGES);
-	}
-}
-
-static uint64_t shared(domid_t d)
-{
-	return space_stats(&guest[d]).large_shared;
-}
-
-static mfn_t at(domid_t d, uint64_t gfn)
-{
-	return p2m_lookup(&guest[d], GFN(gfn)).mfn;
-}
-
-static void sees(domid_t d, uint64_t first)
-{
-	for (uint64_t i = 0; i < LARGE_PAGES; i++)
-		assert_int_equal(guest_sees(&guest[d], PAGE(first + i)), word(i));
-}
-
-/* Guests 1 and 2 share a region as a whole. */
-static void pair(void)
-{
-	like(1, 1);
-	like(2, 1);
-	passes(3);
-	assert_int_equal(shared(1) + shared(2), 2);
-}
+#include "tests/unit/merge_large_test.h"
 
 /* ---- shared ---- */
 
@@ -363,77 +314,6 @@ static void written_alone(void **state)
 	assert_int_equal(space_stats(&guest[2]).private_pages, LARGE_PAGES);
 }
 
-/* ---- all that else is done to pages ---- */
-
-static void the_balloon(void **state)
-{
-	gfn_t g = GFN(5), first = GFN(0);
-
-	(void)state;
-	pair();
-	assert_int_equal(balloon_out(&guest[1], &g, 1, 0), 1);
-	assert_int_equal(leaves(1), 0);
-	assert_int_equal(saved(), LARGE_PAGES - 1);
-	audit_passes();
-	assert_int_equal(balloon_out(&guest[2], &first, 1, LARGE_ORDER), 1);
-	assert_int_equal(space_stats(&guest[2]).ballooned, LARGE_PAGES);
-	assert_int_equal(saved(), 0);
-	audit_passes();
-	assert_int_equal(balloon_in(&guest[2], &first, 1, LARGE_ORDER), 1);
-	assert_int_equal(leaves(2), 1);
-	assert_int_equal(guest_sees(&guest[2], PAGE(8)), 0);
-	assert_int_equal(guest_sees(&guest[1], PAGE(8)), word(8));
-	audit_passes();
-}
-
-static void the_hypervisor(void **state)
-{
-	struct sampler sampler = {0};
-	uint64_t value = 0;
-	void *page;
-
-	(void)state;
-	pair();
-	assert_int_equal(mm_read(&guest[1], PAGE(9), &value, 8), MM_OK);
-	assert_int_equal(value, word(9));
-	assert_int_equal(leaves(1), 1);
-	sample_period(&sampler, &guest[1], 20);
-	sample_look(&sampler, &guest[1]);
-	assert_int_equal(sampler.n, 0); /* nothing of its own */
-	assert_int_equal(compress_some(&guest[1], 100, 10000).freed, 0);
-	assert_int_equal(compress_some(&guest[1], 100, 10000).freed, 0);
-	p2m_lock(&guest[1]);
-	assert_int_equal(p2m_harvest(&guest[1], GFN(0), LARGE_PAGES), 0);
-	p2m_unlock(&guest[1]);
-	assert_int_equal(leaves(1), 1);
-	assert_int_equal(share_split().inter, LARGE_PAGES);
-	assert_int_equal(share_part(&guest[1]) >> 32, LARGE_PAGES / 2);
-	assert_int_equal(mm_pin(&guest[1], GFN(9), &page), MM_OK);
-	*(uint64_t *)page = 4;
-	assert_int_equal(guest_sees(&guest[2], PAGE(9)), word(9));
-	audit_passes();
-	mm_unpin(&guest[1], GFN(9));
-	assert_int_equal(mm_write(&guest[2], PAGE(10), &value, 8), MM_OK);
-	assert_int_equal(guest_sees(&guest[1], PAGE(10)), word(10));
-	audit_passes();
-	oracle_check_settled();
-}
-
-/* A fetch, where large leaves may not be executed: the page may, and stays shared. */
-static void a_fetch(void **state)
-{
-	uint64_t value;
-
-	(void)state;
-	mm_set_large_nx(true);
-	pair();
-	assert_int_equal(guest_fetch(1, &guest[1], PAGE(6), &value), VERDICT_RESUME);
-	assert_int_equal(value, word(6));
-	assert_int_equal(leaves(1), 0);
-	assert_int_equal(saved(), LARGE_PAGES);
-	audit_passes();
-}
-
 /* ---- somebody writes meanwhile ---- */
 
 static struct {
@@ -567,9 +447,6 @@ int main(void)
 	    T(not_from_others),
 	    ALL_SOURCES(the_other_has_gone),
 	    ALL_SOURCES(written_alone),
-	    ALL_SOURCES(the_balloon),
-	    ALL_SOURCES(the_hypervisor),
-	    T(a_fetch),
 	    T(written_since_it_was_read),
 	    cmocka_unit_test(a_write_at_each_point),
 	};

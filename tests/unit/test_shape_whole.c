@@ -166,12 +166,53 @@ static void takes_from_nobody(void **state)
 	assert_int_equal(leaves(1), 1);
 }
 
+/* As many passes of a policy that may need more than one slice for each. */
+static void long_passes(unsigned n)
+{
+	uint64_t end = mm_stats().full_scans + n;
+
+	guest_leave_all();
+	while (mm_stats().full_scans < end)
+		scan_slice(ALL);
+	audit_passes();
+}
+
+/*
+ * A policy that is shown every page makes nothing whole: it does not know what is still. When one that
+ * does takes over, the region comes back after as many passes as ever.
+ */
+static void not_by_those_that_are_shown_all(void **state)
+{
+	unsigned i = 0;
+
+	(void)state;
+	make(1, 1, true);
+	passes(3);
+	for (const struct scan_policy *const *p = scan_policies; *p; p++) {
+		if (!(*p)->look)
+			continue;
+		split(1, 0);
+		assert_true(scan_set_policy((*p)->name));
+		long_passes(2 * (REST << i));
+		assert_int_equal(leaves(1), 0);
+		assert_true(scan_set_policy("dirty"));
+		long_passes(2 * (REST << i++));
+		assert_int_equal(leaves(1), 1);
+	}
+	assert_true(i >= 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    ALL_SOURCES(whole_again), ALL_SOURCES(backs_off), ALL_SOURCES(not_while_written),
-	    T(only_what_was_large),   T(not_all_of_it),       ALL_SOURCES(the_other_has_gone),
+	    ALL_SOURCES(whole_again),
+	    ALL_SOURCES(backs_off),
+	    ALL_SOURCES(not_while_written),
+	    T(only_what_was_large),
+	    T(not_all_of_it),
+	    ALL_SOURCES(the_other_has_gone),
 	    T(takes_from_nobody),
+	    T(not_by_those_that_are_shown_all),
 	};
 
 	return cmocka_run_group_tests_name("shape_whole", tests, NULL, NULL);

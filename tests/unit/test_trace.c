@@ -27,6 +27,7 @@ static struct told {
 } told[DOMAINS + 1][LARGE_PAGES];
 
 static uint64_t events[TRACE_TYPES];
+static uint64_t pages_told_of = PAGES;
 static bool room;
 static struct trace_record last;
 
@@ -37,7 +38,7 @@ static void sink_put(struct trace_record r)
 	last = r;
 	if (r.type == TRACE_WRITE) {
 		assert_in_range(r.domid, 1, DOMAINS);
-		assert_in_range(r.gfn, 0, PAGES - 1);
+		assert_in_range(r.gfn, 0, pages_told_of - 1);
 		told[r.domid][r.gfn] = (struct told){true, r.value};
 	}
 	for (uint64_t i = 0; r.type == TRACE_OUT && i < r.value; i++)
@@ -63,6 +64,7 @@ static int setup_with(struct host_config c)
 	memset(told, 0, sizeof(told));
 	memset(events, 0, sizeof(events));
 	room = true;
+	pages_told_of = PAGES;
 	return 0;
 }
 
@@ -309,6 +311,39 @@ static void test_large_page_goes(void **state)
 	assert_int_equal(last.value, LARGE_PAGES);
 }
 
+/* Two regions of 2 MiB that are one in memory: told of page by page, and a write to one of them alone. */
+static void test_shared_as_a_whole(void **state)
+{
+	(void)state;
+	pages_told_of = LARGE_PAGES;
+	for (domid_t d = 1; d <= 2; d++) {
+		make_space(&guest[d], d, LARGE_PAGES);
+		assert_int_equal(mm_populate_large(&guest[d], GFN(0)), MM_OK);
+		for (uint64_t g = 0; g < LARGE_PAGES; g++)
+			assert_int_equal(guest_write(d, &guest[d], PAGE(g), 100 + g),
+			                 VERDICT_RESUME);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		guest_leave_all();
+		scan_slice(1000000);
+	}
+	assert_int_equal(space_stats(&guest[1]).large_shared, 1);
+	assert_int_equal(trace_start(&sink), MM_OK);
+	pass();
+	assert_int_equal(events[TRACE_WRITE], 2 * LARGE_PAGES);
+	for (uint64_t g = 0; g < LARGE_PAGES; g++) {
+		assert_true(told[1][g].known && told[2][g].known);
+		assert_int_equal(told[1][g].value, told[2][g].value);
+		assert_int_not_equal(told[1][g].value, told[1][(g + 1) % LARGE_PAGES].value);
+	}
+	assert_int_equal(guest_write(1, &guest[1], PAGE(9), 5), VERDICT_RESUME);
+	assert_int_equal(events[TRACE_BREAK], 1);
+	guest_leave_all();
+	pass();
+	assert_int_equal(events[TRACE_WRITE], 2 * LARGE_PAGES + 1);
+	assert_int_not_equal(told[1][9].value, told[2][9].value);
+}
+
 /*
  * A page whose dirty flag is first seen by a merge, which gives up for it and makes it writable
  * again.
@@ -538,6 +573,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_begins_with_all, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_faults_are_told, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_large_page_goes, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_shared_as_a_whole, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_write_seen_by_a_merge, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_waits_for_room, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_key_is_of_this_trace, setup, teardown),
