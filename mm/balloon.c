@@ -86,10 +86,8 @@ static uint64_t *balloon_can_go(struct space *s, struct p2m_cursor *c, gfn_t gfn
 		return frame_flag(frame_at(mm.format->frame(v, 1)), FRAME_PINNED) ? NULL : e;
 	case PTE_EMPTY:
 		return p2m_is_ram(s, gfn) ? e : NULL;
-	case PTE_SOFT:
+	default: /* soft: there is no table at level 1 */
 		return compress_is(v) ? e : NULL;
-	default:
-		return NULL;
 	}
 }
 

@@ -553,8 +553,7 @@ static void shape_make_whole(struct scan_slice *w, struct shape_region r)
 	struct shape_seen *m;
 	bool whole;
 
-	if (!s)
-		return;
+	ASSERT(s); /* alive: the scan lock has been held since it was found */
 	p2m_lock(s);
 	whole = large_take_back(s, r.first);
 	if (!whole)

@@ -72,7 +72,7 @@ struct soon {
 	uint64_t at_us; /* when it may be looked at */
 };
 
-/* The scanner's own. First in, first out; who comes when it is full is lost. */
+/* The scanner's own. First in, first out; nobody puts into a full one. */
 struct queue {
 	unsigned first, n;
 	struct soon entry[QUEUED];
@@ -97,20 +97,19 @@ static _Atomic bool stirred; /* something happened that passes may gain by */
 
 static void queue_put(struct queue *q, struct soon entry)
 {
-	if (q->n == QUEUED)
-		return;
+	ASSERT(q->n < QUEUED);
 	q->entry[(q->first + q->n) % QUEUED] = entry;
 	q->n++;
 }
 
-static bool queue_take(struct queue *q, struct soon *entry)
+static struct soon queue_take(struct queue *q)
 {
-	if (!q->n)
-		return false;
-	*entry = q->entry[q->first];
+	struct soon entry = q->entry[q->first];
+
+	ASSERT(q->n > 0);
 	q->first = (q->first + 1) % QUEUED;
 	q->n--;
-	return true;
+	return entry;
 }
 
 static void ring_put(struct ring *r, domid_t domid, gfn_t gfn)
@@ -251,9 +250,7 @@ static bool dirty_pick(struct scan_cursor *page)
 	}
 	if (!resting.n || resting.entry[resting.first].at_us > dirty.now_us)
 		return false;
-	if (!queue_take(&resting, &e))
-		return false;
-	*page = e.page;
+	*page = queue_take(&resting).page;
 	return true;
 }
 

@@ -300,6 +300,47 @@ static void extents_with_one_flush(void **state)
 	assert_int_equal(pages, 3 * LARGE_PAGES);
 }
 
+/* Extents that are none: askew, beyond all addresses, of a guest that is being destroyed. The leaf there stays. */
+static void extents_that_cannot_go(void **state)
+{
+	const gfn_t askew = GFN(5), beyond = GFN(GFN_LIMIT), first = GFN(0);
+
+	(void)state;
+	assert_int_equal(mm_populate_large(&a, first), MM_OK);
+	assert_int_equal(balloon_out(&a, &askew, 1, LARGE_ORDER), 0);
+	assert_int_equal(balloon_out(&a, &beyond, 1, LARGE_ORDER), 0);
+	audit_passes();
+	assert_int_equal(a.stats.large_leaves, 1);
+	assert_int_equal(a.memory_pages, 2000);
+	guest_leave_all();
+	assert_false(space_destroy_step(&a, 0));
+	assert_true(a.dying);
+	assert_true(p2m_lookup(&a, first).large);
+	assert_int_equal(balloon_out(&a, &first, 1, LARGE_ORDER), 0);
+	assert_int_equal(a.stats.ballooned, 0);
+	assert_true(p2m_lookup(&a, first).large);
+}
+
+/* Into a place that is no table of holes nothing comes as a large leaf; what is there is not touched. */
+static void extents_that_cannot_come(void **state)
+{
+	const gfn_t first = GFN(0), second = GFN(LARGE_PAGES), last = GFN(3 * LARGE_PAGES);
+
+	(void)state;
+	assert_int_equal(mm_populate_large(&a, first), MM_OK);
+	guest_puts(&a, PAGE(7), 77);
+	assert_int_equal(balloon_out(&a, &second, 1, LARGE_ORDER), 1);
+	assert_int_equal(balloon_in(&a, &first, 1, LARGE_ORDER), 0);
+	assert_int_equal(guest_sees(&a, PAGE(7)), 77);
+	assert_int_equal(a.stats.large_leaves, 1);
+	assert_int_equal(a.memory_pages, 2000 - LARGE_PAGES);
+	audit_passes();
+	assert_int_equal(balloon_in(&a, &last, 1, LARGE_ORDER), 0); /* RAM in part */
+	assert_int_equal(a.memory_pages, 2000 - LARGE_PAGES);
+	assert_int_equal(balloon_in(&a, &second, 1, LARGE_ORDER), 1);
+	assert_int_equal(a.stats.large_leaves, 2);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -317,6 +358,8 @@ int main(void)
 	    T(large_in_falls_back),
 	    T(clean_means_zero),
 	    T(extents_with_one_flush),
+	    T(extents_that_cannot_go),
+	    T(extents_that_cannot_come),
 	};
 
 	return cmocka_run_group_tests_name("balloon", tests, NULL, NULL);

@@ -416,6 +416,90 @@ static void destroyed_in_slices(void **state)
 	assert_in_range(slices, 600 / 50 - 1, 30);
 }
 
+/* Its guarantee grows while pages are packed, so that no frame may go to the store: all is as it was. */
+static void guarantee_all(enum env_point p)
+{
+	if (p == POINT_COMPRESS_PACKED)
+		assert_int_equal(fund_set_min(&a, a.held), MM_OK);
+}
+
+static void a_guarantee_that_grows(void **state)
+{
+	uint64_t held;
+
+	(void)state;
+	for (unsigned n = 0; n < 20; n++)
+		put_page(&a, n, 10);
+	guest_leave_all();
+	held = a.held;
+	host_on_point = guarantee_all;
+	assert_int_equal(compress_some(&a, ALL, ALL).freed, 0);
+	host_on_point = NULL;
+	assert_int_equal(a.min_pages, held);
+	assert_int_equal(a.held, held);
+	assert_int_equal(stats().compressed, 0);
+	assert_int_equal(stats().store_frames, 0);
+	assert_int_equal(charge_of(1).store, 0);
+	audit_passes();
+	for (unsigned n = 0; n < 20; n++) {
+		assert_int_equal(type_at(n), P2M_PRIVATE);
+		page_is(&a, n, 10);
+	}
+	assert_int_equal(fund_set_min(&a, 0), MM_OK);
+	assert_true(compress_all() > 0);
+}
+
+static struct compress_result meanwhile;
+
+static void compress_meanwhile(enum env_point p)
+{
+	if (p == POINT_COMPRESS_PACKED)
+		meanwhile = compress_some(&a, ALL, ALL);
+}
+
+/* One batch at a time: a second CPU does not wait for the buffers of the first, and does nothing. */
+static void one_at_a_time(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 20; n++)
+		put_page(&a, n, 10);
+	guest_leave_all();
+	meanwhile = (struct compress_result){1, 1, true};
+	host_on_point = compress_meanwhile;
+	assert_true(compress_some(&a, ALL, ALL).freed > 0);
+	host_on_point = NULL;
+	assert_int_equal(meanwhile.freed, 0);
+	assert_int_equal(meanwhile.looked, 0);
+	assert_false(meanwhile.round);
+	for (unsigned n = 0; n < 20; n++)
+		page_is(&a, n, 10);
+}
+
+static int stop_broken(void **state)
+{
+	(void)state;
+	host_stop();
+	return 0;
+}
+
+/* Packed bytes that are no page any more are our own bug, and nobody gets to see what they might be. */
+static void a_spoilt_store(void **state)
+{
+	uint64_t words[512];
+	const uint8_t *packed;
+	unsigned bytes;
+
+	(void)state;
+	for (unsigned n = 0; n < 20; n++)
+		put_page(&a, n, 10);
+	assert_true(compress_all() > 0);
+	assert_int_equal(type_at(3), P2M_COMPRESSED);
+	packed = store_get(&a, GFN(3), &bytes);
+	memset((void *)(uintptr_t)packed, 0xff, bytes);
+	assert_true(HOST_PANICS((void)!mm_read(&a, PAGE(3), words, PAGE_SIZE)));
+	assert_non_null(strstr(host_panic_text, "domain 1, guest frame 0x3 does not unpack"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -435,6 +519,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(compressing_needs_no_memory, setup, teardown),
 	    cmocka_unit_test_setup_teardown(given_up_while_compressed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(destroyed_in_slices, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_guarantee_that_grows, setup, teardown),
+	    cmocka_unit_test_setup_teardown(one_at_a_time, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_spoilt_store, setup, stop_broken),
 	};
 
 	return cmocka_run_group_tests_name("compress", tests, NULL, NULL);

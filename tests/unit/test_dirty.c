@@ -139,6 +139,22 @@ static void protected_large(void **state)
 	audit_passes();
 }
 
+/* Of what a machine has, the log before flags, and write protection where there is neither; each by its name. */
+static void the_best_there_is(void **state)
+{
+	(void)state;
+	assert_int_equal(dirty_best(0), DIRTY_PROTECT);
+	assert_int_equal(dirty_best(BIT(DIRTY_PROTECT)), DIRTY_PROTECT);
+	assert_int_equal(dirty_best(BIT(DIRTY_FLAGS) | BIT(DIRTY_PROTECT)), DIRTY_FLAGS);
+	assert_int_equal(dirty_best(BIT(DIRTY_LOG) | BIT(DIRTY_PROTECT)), DIRTY_LOG);
+	assert_int_equal(dirty_best(BIT(DIRTY_LOG) | BIT(DIRTY_FLAGS) | BIT(DIRTY_PROTECT)),
+	                 DIRTY_LOG);
+	assert_string_equal(dirty_name(DIRTY_FLAGS), "flags");
+	assert_string_equal(dirty_name(DIRTY_LOG), "pml");
+	assert_string_equal(dirty_name(DIRTY_PROTECT), "wp");
+	assert_string_equal(dirty_name(DIRTY_SOURCES), "?");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +165,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(log_is_flushed, setup_log, teardown),
 	    cmocka_unit_test_setup_teardown(protected_once, setup_protect, teardown),
 	    cmocka_unit_test_setup_teardown(protected_large, setup_protect, teardown),
+	    cmocka_unit_test(the_best_there_is),
 	};
 
 	return cmocka_run_group_tests_name("dirty", tests, NULL, NULL);

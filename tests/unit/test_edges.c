@@ -9,6 +9,7 @@
 #include "mm/balloon.h"
 #include "mm/buddy.h"
 #include "mm/merge.h"
+#include "mm/quiet.h"
 #include "mm/scan.h"
 #include "tests/unit/mm_test.h"
 
@@ -233,6 +234,27 @@ static void nothing_there(void **state)
 	assert_null(p2m_find_over(&other, GFN(5)));
 }
 
+/* What is not protected needs no end of it: the entry stays, and so does what is known of the region. */
+static void nothing_to_unprotect(void **state)
+{
+	uint64_t before, *over;
+
+	(void)state;
+	guest_puts(&s, PAGE(5), 1);
+	guest_leave_all();
+	scan_settle();
+	for (unsigned i = 0; i < 3; i++)
+		scan_slice(1000000);
+	over = p2m_find_over(&s, GFN(5));
+	assert_int_equal(quiet_mark_of(*over), QUIET_CALM);
+	before = *entry_of(5);
+	p2m_lock(&s);
+	p2m_unprotect(&s, GFN(5));
+	p2m_unlock(&s);
+	assert_int_equal(*entry_of(5), before);
+	assert_int_equal(quiet_mark_of(*over), QUIET_CALM);
+}
+
 /* A single private frame is given up like any other, after the flush. */
 static void one_private_frame(void **state)
 {
@@ -439,6 +461,7 @@ int main(void)
 	    T(partner_gone),
 	    T(one_frame_pinned_twice),
 	    T(nothing_there),
+	    T(nothing_to_unprotect),
 	    T(one_private_frame),
 	    T(the_end_in_small_steps),
 	    T(split_with_a_large_leaf),

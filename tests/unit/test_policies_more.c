@@ -312,6 +312,47 @@ static void dirtybit_large(void **state)
 	audit_passes();
 }
 
+#define MS 1000u /* cycles: so that a cycle is a microsecond */
+
+/*
+ * A batch is so many pages, in whatever slices, and then it sleeps; also in the middle of a large leaf, where the next
+ * one goes on with the page at which this one stopped.
+ */
+static void dirtybit_batches(void **state)
+{
+	(void)state;
+	make_space(&guest[1], 1, LARGE_PAGES);
+	assert_int_equal(mm_populate_large(&guest[1], GFN(0)), MM_OK);
+	for (uint64_t i = 0; i < LARGE_PAGES; i++)
+		page_is(1, i, 1 + i);
+	guest_leave_all();
+	use("dirtybit2011");
+	pass(); /* dirty no longer */
+	set("pages_to_scan", 10);
+	set("sleep_millisecs", 20);
+	host_cycles = 1000000 * MS;
+	scan_set_clock(MS);
+	for (uint64_t page = 0; page < LARGE_PAGES; page += 10) {
+		uint64_t seen = scan_counts(scan_policy()).scanned, left = LARGE_PAGES - page;
+
+		for (unsigned i = 0; i < 2; i++)
+			scan_slice(1);
+		assert_int_equal(scan_counts(scan_policy()).scanned - seen, 2);
+		if (left > 2)
+			scan_slice(ALL);
+		assert_int_equal(scan_counts(scan_policy()).scanned - seen, min_u64(10, left));
+		for (uint64_t i = 0; i < LARGE_PAGES; i++)
+			assert_int_equal(hinted(1, i), i < page + 10);
+		host_cycles += 20 * MS - 1;
+		assert_int_equal(scan_slice(ALL), 0); /* asleep */
+		host_cycles += 1;
+	}
+	assert_int_equal(scan_counts(scan_policy()).scanned, LARGE_PAGES);
+	assert_int_equal(scan_counts(scan_policy()).read, LARGE_PAGES);
+	assert_int_equal(space_stats(&guest[1]).large_leaves, 1);
+	audit_passes();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +368,7 @@ int main(void)
 	    BOTH(xlh_shorter_stack),
 	    cmocka_unit_test_setup_teardown(dirtybit_skips_the_volatile, setup, teardown),
 	    cmocka_unit_test_setup_teardown(dirtybit_large, setup, teardown),
+	    BOTH(dirtybit_batches),
 	};
 
 	return cmocka_run_group_tests_name("policies_more", tests, NULL, NULL);

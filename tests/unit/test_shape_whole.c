@@ -202,6 +202,87 @@ static void not_by_those_that_are_shown_all(void **state)
 	assert_true(i >= 4);
 }
 
+/* ---- two regions with one place ---- */
+
+#define FAR        228u /* a domain whose region FAR_REGION has the place of region 0 of domain 3 */
+#define FAR_REGION 13u
+
+static struct space far;
+
+static void put_far(uint64_t i, uint64_t value)
+{
+	assert_int_equal(guest_write(0, &far, PAGE(FAR_REGION * LARGE_PAGES + i), value),
+	                 VERDICT_RESUME);
+}
+
+/* One large leaf each. */
+static void one_place(void)
+{
+	make(3, 1, true);
+	memset(&far, 0, sizeof(far));
+	make_space(&far, FAR, (FAR_REGION + 1) * LARGE_PAGES);
+	assert_int_equal(mm_populate_large(&far, GFN(FAR_REGION * LARGE_PAGES)), MM_OK);
+	for (uint64_t i = 0; i < LARGE_PAGES; i++)
+		put_far(i, BIT(44) | i);
+	passes(3);
+}
+
+/* The one that is written goes first, and its streak goes on; then they are made whole one after the other. */
+static void one_place_for_two(void **state)
+{
+	(void)state;
+	one_place();
+	p2m_lock(&far);
+	assert_true(p2m_split(&far, GFN(FAR_REGION * LARGE_PAGES)));
+	p2m_unlock(&far);
+	flush_space(&far);
+	passes(REST / 2);
+	for (unsigned i = 0; i < PATIENCE; i++) {
+		assert_int_equal(leaves(3), 1);
+		put(3, 7, BIT(42) | i);
+		pass();
+	}
+	assert_int_equal(leaves(3), 0);
+	assert_int_equal(space_stats(&guest[3]).splits_written, 1);
+	for (unsigned i = 0; !leaves(3); i++) {
+		assert_in_range(i, 0, REST + 4);
+		assert_int_equal(space_stats(&far).large_leaves, 0);
+		pass();
+	}
+	passes(REST - 1);
+	assert_int_equal(space_stats(&far).large_leaves, 0);
+	passes(4);
+	assert_int_equal(space_stats(&far).large_leaves, 1);
+	assert_int_equal(leaves(3), 1);
+}
+
+/* The region that is made whole has just lost its place to one that is written: what is known of that one stays. */
+static void made_whole_without_a_place(void **state)
+{
+	unsigned n;
+
+	one_place();
+	split(3, 0);
+	for (n = 0; !leaves(3); n++)
+		pass();
+	assert_in_range(n, REST, REST + 4);
+	destroy_space(&far);
+	teardown(state);
+	setup(state);
+	one_place();
+	split(3, 0);
+	passes(n - 1);
+	for (unsigned i = 0; i < PATIENCE; i++) {
+		assert_int_equal(space_stats(&far).large_leaves, 1);
+		assert_int_equal(leaves(3), i > 0);
+		put_far(7, i);
+		pass();
+	}
+	assert_int_equal(space_stats(&far).splits_written, 1);
+	assert_int_equal(space_stats(&far).large_leaves, 0);
+	assert_int_equal(leaves(3), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +294,8 @@ int main(void)
 	    ALL_SOURCES(the_other_has_gone),
 	    T(takes_from_nobody),
 	    T(not_by_those_that_are_shown_all),
+	    ALL_SOURCES(one_place_for_two),
+	    T(made_whole_without_a_place),
 	};
 
 	return cmocka_run_group_tests_name("shape_whole", tests, NULL, NULL);
