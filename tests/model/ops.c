@@ -13,6 +13,10 @@
 struct twin twins[SPACES];
 static struct sampler samples[SPACES];
 
+/*
+ * In a roomy world the free frames may lie in pieces with one format and not with another: then the pages
+ * come one by one, so that all formats have promised the same.
+ */
 static void populate_large(struct twin *t, gfn_t g)
 {
 	bool has_frame = run.world.roomy && twins_large_frame_free();
@@ -21,6 +25,8 @@ static void populate_large(struct twin *t, gfn_t g)
 	MUST(st != MM_NOMEM || !has_frame);
 	if (!run.world.roomy) /* where frames lie depends on what has been merged */
 		log_answer(st);
+	for (unsigned i = 0; run.world.roomy && st == MM_NOMEM && i < LARGE_PAGES; i++)
+		MUST(mm_fault(&t->s, GFN(g.n + i), FAULT_WRITE) == VERDICT_RESUME);
 	if (st != MM_OK)
 		return;
 	/* Only where nothing was ever written, so the array is zero there already. */
