@@ -4,7 +4,8 @@
  *
  * The balloon works on a list of extents in guest memory. One entry looks at
  * BATCH of them; then the call is made again with the number of extents done in
- * the upper bits of its command, as Xen does it (MEMOP_EXTENT_SHIFT). Any
+ * the upper bits of its command, as Xen does it (MEMOP_EXTENT_SHIFT). So it is, earlier, after an extent
+ * of 2 MiB that goes page by page. Any
  * trouble ends the call with the number done so far; if that is want of memory, and a dying domain
  * has some, the call is made again for as long as it has.
  */
@@ -16,7 +17,7 @@
 #define CMD_MASK     ((1u << EXTENT_SHIFT) - 1)
 #define GFN_4GIB     (UINT64_C(1) << (32 - PAGE_SHIFT))
 #define BATCH        128u /* extents of one page */
-#define BATCH_OUT    64u  /* extents of 2 MiB: each is a few thousand instructions */
+#define BATCH_OUT    64u  /* large leaves: each is a few thousand instructions */
 #define BATCH_IN     4u   /* likewise: zeroing each takes a while */
 
 static bool hc_domid_self(const struct hypercall *h, uint16_t domid)
@@ -97,10 +98,10 @@ static int64_t hc_balloon(struct hypercall *h, unsigned cmd, uint64_t start)
 	if (good < 0)
 		return (int64_t)start;
 	if (cmd == XENMEM_decrease_reservation)
-		done = balloon_out(&h->d->space, gfns, (uint64_t)good, r.extent_order);
+		done = balloon_out_part(&h->d->space, gfns, (uint64_t)good, r.extent_order, &again);
 	else
 		done = balloon_in_part(&h->d->space, gfns, (uint64_t)good, r.extent_order, &again);
-	if (cmd == XENMEM_decrease_reservation || again)
+	if (again || (done && cmd == XENMEM_decrease_reservation))
 		vcpu_wake_memory_waiters(); /* something is free now, for who was here first */
 	if (done)
 		__atomic_store_n(&h->d->balloon_ns, machine_ns(), __ATOMIC_RELAXED);

@@ -128,18 +128,28 @@ static bool balloon_out_one(struct space *s, struct p2m_cursor *c, gfn_t gfn, ui
 	return e;
 }
 
+/* Up to DEFERRED_MAX pages, p2m lock held; d is the caller's to seal. Returns how many went. */
+static uint64_t balloon_out_locked(struct space *s, const gfn_t *gfns, uint64_t n,
+                                   struct deferred *d)
+{
+	uint64_t hole = mm.format->soft(P2M_SOFT_BALLOONED), done = 0;
+	struct p2m_cursor c = {0};
+
+	while (done < n && !s->dying && balloon_out_one(s, &c, gfns[done], hole, d))
+		done++;
+	s->stats.ballooned += done;
+	s->memory_pages -= done;
+	return done;
+}
+
 static uint64_t balloon_out_batch(struct space *s, const gfn_t *gfns, uint64_t n)
 {
-	uint64_t hole = mm.format->soft(P2M_SOFT_BALLOONED), done = 0, generation;
-	struct p2m_cursor c = {0};
+	uint64_t done, generation;
 	struct deferred d;
 
 	deferred_init(&d, s);
 	p2m_lock(s);
-	while (done < n && !s->dying && balloon_out_one(s, &c, gfns[done], hole, &d))
-		done++;
-	s->stats.ballooned += done;
-	s->memory_pages -= done;
+	done = balloon_out_locked(s, gfns, n, &d);
 	generation = deferred_seal(&d);
 	p2m_unlock(s);
 	deferred_finish(&d, generation);
@@ -241,27 +251,28 @@ static bool balloon_out_small(struct space *s, gfn_t first)
 	return ok;
 }
 
-static uint64_t balloon_out_large(struct space *s, const gfn_t *gfns, uint64_t n)
+/* Large leaves, many at a time; an extent of small pages, each of which is scrubbed, ends the turn. */
+static uint64_t balloon_out_large(struct space *s, const gfn_t *gfns, uint64_t n, bool *again)
 {
 	uint64_t done = 0, went;
 
-	while (done < n) {
+	do {
 		went = balloon_out_leaves(s, gfns + done, n - done);
-		if (!went && balloon_out_small(s, gfns[done]))
-			went = 1;
-		if (!went)
-			break;
 		done += went;
-	}
+	} while (went && done < n);
+	if (done < n && balloon_out_small(s, gfns[done]))
+		*again = ++done < n;
 	return done;
 }
 
-uint64_t balloon_out(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order)
+uint64_t balloon_out_part(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order,
+                          bool *again)
 {
 	uint64_t done = 0, went = 0;
 
+	*again = false;
 	if (order == LARGE_ORDER)
-		return balloon_out_large(s, gfns, n);
+		return balloon_out_large(s, gfns, n, again);
 	while (order == 0 && done < n) {
 		uint64_t batch = min_u64(n - done, DEFERRED_MAX);
 
@@ -330,35 +341,54 @@ static uint64_t balloon_in_chunk(struct space *s, struct p2m_cursor *c, const gf
 	return done;
 }
 
-static uint64_t balloon_in_batch(struct space *s, const gfn_t *gfns, uint64_t n, bool *refused)
+static uint64_t balloon_in_locked(struct space *s, const gfn_t *gfns, uint64_t n, bool *refused)
 {
 	struct p2m_cursor c = {0};
 	uint64_t done = 0, came, chunk;
 
-	p2m_lock(s);
 	do {
 		chunk = s->dying ? 0 : min_u64(n - done, BALLOON_CHUNK);
 		came = balloon_in_chunk(s, &c, gfns + done, chunk, refused);
 		done += came;
 	} while (chunk && came == chunk && done < n);
+	return done;
+}
+
+static uint64_t balloon_in_batch(struct space *s, const gfn_t *gfns, uint64_t n, bool *refused)
+{
+	uint64_t done;
+
+	p2m_lock(s);
+	done = balloon_in_locked(s, gfns, n, refused);
 	p2m_unlock(s);
 	return done;
 }
 
-/* 512 pages one by one, all or none. */
+/*
+ * 512 pages one by one, all or none. Those that came are taken back under the same lock, so nobody else
+ * can have pinned or given up one of them; a vCPU may have touched it, so it goes as any page does.
+ */
 static bool balloon_in_small(struct space *s, gfn_t first, bool *refused)
 {
 	gfn_t gfns[LARGE_PAGES];
-	uint64_t done;
+	struct deferred d;
+	uint64_t done, generation;
+	bool all;
 
 	for (unsigned i = 0; i < LARGE_PAGES; i++)
 		gfns[i] = GFN(first.n + i);
-	done = balloon_in_batch(s, gfns, LARGE_PAGES, refused);
-	if (done == LARGE_PAGES)
-		return true;
-	done -= balloon_out_batch(s, gfns, done);
-	ASSERT(done == 0 || s->dying);
-	return false;
+	deferred_init(&d, s);
+	p2m_lock(s);
+	done = balloon_in_locked(s, gfns, LARGE_PAGES, refused);
+	all = done == LARGE_PAGES;
+	if (!all) {
+		done -= balloon_out_locked(s, gfns, done, &d);
+		ASSERT(done == 0);
+	}
+	generation = deferred_seal(&d);
+	p2m_unlock(s);
+	deferred_finish(&d, generation);
+	return all;
 }
 
 /* Whether all 512 pages are holes in promised RAM. */

@@ -122,7 +122,6 @@ struct space {
 	uint64_t grants, credits; /* turns given to its waiters, and frames set aside for them */
 	uint64_t loan, borrowed;  /* frames to borrow in order to give others back; in use */
 	bool borrows;             /* it was asked to */
-	bool refused_break;       /* what it was refused last was a copy, not a new page */
 
 	struct store store;
 	uint64_t compress_next;  /* the hand of compress.c: the guest frame that is next */
@@ -255,9 +254,11 @@ void mm_replace_granted(struct space *s, gfn_t gfn, mfn_t frame, mfn_t own);
 /*
  * Give back the pages gfns[0 .. n-1], each of 2^order pages (0 or 9). Stops at
  * the first that is not there or pinned and returns how many extents went.
- * Needs no memory, whatever the page was. Private frames are scrubbed.
+ * Needs no memory, whatever the page was. Private frames are scrubbed; *again: it stopped because that
+ * was enough for one turn (an extent of 512 small pages): call again for the rest.
  */
-uint64_t balloon_out(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order);
+uint64_t balloon_out_part(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order,
+                          bool *again);
 
 /*
  * Promise and back the pages again, zeroed. Stops at the first that has memory

@@ -30,6 +30,18 @@ bool guest_write_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t va
 /* The same for a read, by any translation that the CPU remembers. */
 bool guest_read_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value);
 
+/* A guest gives pages back, and goes on for as long as it is told to. */
+static inline uint64_t balloon_out(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order)
+{
+	uint64_t done = 0;
+	bool again;
+
+	do
+		done += balloon_out_part(s, gfns + done, n - done, order, &again);
+	while (again);
+	return done;
+}
+
 /* A guest takes pages back, and goes on for as long as it is told to. */
 static inline uint64_t balloon_in(struct space *s, const gfn_t *gfns, uint64_t n, unsigned order)
 {

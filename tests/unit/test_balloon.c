@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The balloon (mm/balloon.c). */
+#include <pthread.h>
+#include <unistd.h>
 #include "mm/index.h"
 #include "tests/unit/mm_test.h"
 
@@ -9,7 +11,7 @@ static uint64_t free_at_start;
 static int setup(void **state)
 {
 	(void)state;
-	host_start(&(struct host_config){.frames = 8192, .cpus = 2});
+	host_start(&(struct host_config){.frames = 8192, .cpus = 3});
 	free_at_start = host_free_frames();
 	make_space(&a, 1, 2000);
 	make_space(&b, 2, 600);
@@ -341,6 +343,70 @@ static void extents_that_cannot_come(void **state)
 	assert_int_equal(a.stats.large_leaves, 2);
 }
 
+/* Large leaves go many at a time; an extent of small pages is all that goes in one turn. */
+static void one_small_extent_a_turn(void **state)
+{
+	gfn_t first[3] = {GFN(0), GFN(LARGE_PAGES), GFN(2 * LARGE_PAGES)};
+	bool again = false;
+
+	(void)state;
+	assert_int_equal(balloon_out_part(&a, first, 3, LARGE_ORDER, &again), 1);
+	assert_true(again);
+	assert_int_equal(a.memory_pages, 2000 - LARGE_PAGES);
+	assert_int_equal(balloon_out_part(&a, first + 1, 2, LARGE_ORDER, &again), 1);
+	assert_true(again);
+	assert_int_equal(balloon_out_part(&a, first + 2, 1, LARGE_ORDER, &again), 1);
+	assert_false(again);
+	assert_int_equal(balloon_in(&a, first, 3, LARGE_ORDER), 3);
+	assert_int_equal(a.stats.large_leaves, 3);
+	assert_int_equal(balloon_out_part(&a, first, 3, LARGE_ORDER, &again), 3);
+	assert_false(again);
+}
+
+static void wait_for_line(unsigned n)
+{
+	while (atomic_load(&a.lock.next) < atomic_load(&a.lock.owner) + n)
+		usleep(100);
+}
+
+static void *one_goes_out(void *arg)
+{
+	(void)arg;
+	host_set_cpu(1);
+	wait_for_line(2);
+	assert_int_equal(balloon_out(&a, &(gfn_t){0}, 1, 0), 0); /* it is a hole, again */
+	return NULL;
+}
+
+static void *lets_them_queue(void *arg)
+{
+	(void)arg;
+	host_set_cpu(2);
+	p2m_lock(&a);
+	wait_for_line(3);
+	p2m_unlock(&a);
+	return NULL;
+}
+
+/* A vCPU takes 2 MiB of which page 100 is there; another waits for the lock, to give back the first. */
+static void nobody_comes_between(void **state)
+{
+	pthread_t holder, other;
+	gfn_t g[100], first = GFN(0);
+
+	(void)state;
+	gfn_row(g, 0, 100);
+	assert_int_equal(balloon_out(&a, g, 100, 0), 100);
+	assert_int_equal(pthread_create(&holder, NULL, lets_them_queue, NULL), 0);
+	wait_for_line(1);
+	assert_int_equal(pthread_create(&other, NULL, one_goes_out, NULL), 0);
+	assert_int_equal(balloon_in(&a, &first, 1, LARGE_ORDER), 0);
+	pthread_join(holder, NULL);
+	pthread_join(other, NULL);
+	assert_int_equal(a.stats.ballooned, 100);
+	assert_int_equal(a.memory_pages, 2000 - 100);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -360,6 +426,8 @@ int main(void)
 	    T(extents_with_one_flush),
 	    T(extents_that_cannot_go),
 	    T(extents_that_cannot_come),
+	    T(one_small_extent_a_turn),
+	    T(nobody_comes_between),
 	};
 
 	return cmocka_run_group_tests_name("balloon", tests, NULL, NULL);

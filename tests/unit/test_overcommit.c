@@ -17,6 +17,7 @@
 #include "mm/repay.h"
 #include "tests/host/env.h"
 #include "tests/host/fake_hvm.h"
+#include "tests/host/guest.h"
 
 #define PAGES   12000u /* of the domain that is there: 46.8 MiB of 64 */
 #define MIN     1024u

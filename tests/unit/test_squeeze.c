@@ -15,6 +15,7 @@
 #include "mm/fund.h"
 #include "tests/host/env.h"
 #include "tests/host/fake_hvm.h"
+#include "tests/host/guest.h"
 #include "tests/host/machine.h"
 
 #define MS    UINT64_C(1000000)

@@ -15,6 +15,7 @@
 #include "kernel/xenstore.h"
 #include "tests/host/env.h"
 #include "tests/host/fake_hvm.h"
+#include "tests/host/guest.h"
 #include "tests/host/machine.h"
 #include <xen/io/xs_wire.h>
 
