@@ -167,6 +167,8 @@ void domain_pause(struct domain *d)
 
 void domain_unpause(struct domain *d)
 {
+	if (d->dying) /* its vCPUs may be gone */
+		return;
 	sched_lock();
 	d->paused = false;
 	for (unsigned i = 0; i < d->nr_vcpus; i++) {

@@ -65,7 +65,10 @@ struct vcpu {
 	/* waiting for memory (waiters.c), under sched lock */
 	struct vcpu *next_waiter;
 	uint64_t wait_ticket; /* place in the line, kept until it got its frame; 0 none */
+	uint64_t wait_rip;    /* where the instruction is that drew it */
+	uint64_t turn_ns;     /* when its turn came last */
 	bool granted;         /* a frame is set aside for it */
+	bool wants_copy;      /* of a shared page; else a page that was never its own to write to */
 	bool waited;          /* or was paused, since the last pvclock update */
 	uint64_t wait_began_ns, waits, waited_ns, longest_memory_ns;
 
@@ -286,9 +289,11 @@ void vcpu_signal(struct vcpu *v);
 /* DOWN, unless one of these events was posted to its local APIC; v runs here. If it was the
  * last that was up, the domain ends. */
 void vcpu_stop_unless(struct vcpu *v, uint32_t events);
-void vcpu_gone(struct domain *d); /* one of its vCPUs went DOWN: end with the last */
-void vcpu_wait_memory(struct vcpu *v);
-void vcpu_got_memory(struct vcpu *v);    /* what it waited for was there: wake the next in line */
+void vcpu_gone(struct domain *d);      /* one of its vCPUs went DOWN: end with the last */
+void vcpu_wait_memory(struct vcpu *v); /* right after the refusal, on the CPU that was refused */
+/* v, which has a ticket, got on with something: if it is what it waited for, the next in line is woken. */
+void vcpu_got_memory(struct vcpu *v);
+void vcpu_wait_over(struct vcpu *v);     /* it wants no more what it waited for */
 void vcpu_wake_memory_waiters(void);     /* frames became free: serve the line */
 bool vcpu_may_run(const struct vcpu *v); /* runnable, and so is its domain */
 

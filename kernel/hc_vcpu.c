@@ -36,7 +36,8 @@ static int64_t hc_register_vcpu_info(struct hypercall *h, struct vcpu *v)
 	for (unsigned port = 0; port < MAX_EVTCHNS; port += 32)
 		evtchn_upcall(v, port);
 	spin_unlock(&h->d->event_lock);
-	pvclock_update(v, false);
+	if (v == h->v) /* another, which may be up by now, sees to its clock when it is loaded */
+		pvclock_update(v, false);
 	return 0;
 }
 

@@ -142,5 +142,7 @@ int64_t hypercall_page_write(struct vcpu *v, uint64_t gpa)
 	for (unsigned i = 0; i < PAGE_SIZE / STUB_BYTES; i++)
 		hypercall_stub((uint8_t *)page + i * STUB_BYTES, i);
 	guest_memory->unpin(&v->domain->space, gfn_of_addr(gpa));
+	if (v->wait_ticket)
+		vcpu_got_memory(v);
 	return 0;
 }

@@ -270,9 +270,21 @@ bool monitor_create(struct run *r)
 
 /* ---- life ---- */
 
-bool monitor_pause(struct run *r)
+/* The domain that is named, unless it is on its way out. */
+static struct domain *monitor_living(struct run *r)
 {
 	struct domain *d = monitor_domain(r, r->word[1]);
+
+	if (d && d->dying) {
+		(void)monitor_fail(r, "%s is being destroyed already", d->name);
+		return NULL;
+	}
+	return d;
+}
+
+bool monitor_pause(struct run *r)
+{
+	struct domain *d = monitor_living(r);
 
 	if (d)
 		domain_pause(d);
@@ -281,7 +293,7 @@ bool monitor_pause(struct run *r)
 
 bool monitor_unpause(struct run *r)
 {
-	struct domain *d = monitor_domain(r, r->word[1]);
+	struct domain *d = monitor_living(r);
 
 	if (d)
 		domain_unpause(d);
@@ -290,10 +302,8 @@ bool monitor_unpause(struct run *r)
 
 bool monitor_destroy(struct run *r)
 {
-	struct domain *d = monitor_domain(r, r->word[1]);
+	struct domain *d = monitor_living(r);
 
-	if (d && d->dying)
-		return monitor_fail(r, "%s is being destroyed already", d->name);
 	if (d)
 		domain_destroy(d);
 	return true;

@@ -21,7 +21,9 @@
 #include "kernel/string.h"
 #include "kernel/waiters.h"
 #include "kernel/xen_abi.h"
+#include "mm/fund.h"
 
+#define LOST_NS     UINT64_C(1000000000)
 #define VCPU_FRAMES ((sizeof(struct vcpu) + PAGE_SIZE - 1) / PAGE_SIZE)
 
 bool vcpu_may_run(const struct vcpu *v)
@@ -191,6 +193,8 @@ void vcpu_notify(struct vcpu *v)
 
 void vcpu_block(struct vcpu *v)
 {
+	if (v->wait_ticket) /* nothing is left to be done, so nobody is in want */
+		vcpu_wait_over(v);
 	sched_lock();
 	if (v->state == VCPU_RUNNABLE) {
 		v->state = VCPU_BLOCKED;
@@ -212,6 +216,9 @@ void vcpu_wait_memory(struct vcpu *v)
 	if (v->state == VCPU_RUNNABLE) {
 		v->state = VCPU_MEMORY;
 		v->waited = true;
+		v->wants_copy = fund_refused_break();
+		if (!v->wait_ticket)
+			v->wait_rip = v->hv.regs.rip;
 		waiters_add(v, now);
 		waiters_serve(now, vcpu_ready);
 	}
@@ -219,7 +226,18 @@ void vcpu_wait_memory(struct vcpu *v)
 	sched_resched();
 }
 
+/*
+ * Whose turn came may take an interrupt before it tries again, and the handler makes hypercalls and touches
+ * pages: that is not what it waited for, and must not cost it its place. It is if it comes from the
+ * instruction that waited. If that does not come for LOST_NS, it never will.
+ */
 void vcpu_got_memory(struct vcpu *v)
+{
+	if (v->hv.regs.rip == v->wait_rip || machine_ns() >= v->turn_ns + LOST_NS)
+		vcpu_wait_over(v);
+}
+
+void vcpu_wait_over(struct vcpu *v)
 {
 	uint64_t now = machine_ns();
 

@@ -85,7 +85,7 @@ static void vcpu_take_init(struct vcpu *v)
 	v->initialised = false;
 	v->waits_sipi = true;
 	if (v->wait_ticket) /* the access that waited for memory will not be made */
-		vcpu_got_memory(v);
+		vcpu_wait_over(v);
 }
 
 bool vcpu_init_events(struct vcpu *v, uint32_t events)

@@ -146,7 +146,7 @@ static bool waiters_goes_first(const struct vcpu *v)
 /* Waits for a page that was never its own to write to; else for a copy, which the reserve is for. */
 static bool waiters_wants_new(const struct vcpu *v)
 {
-	return !v->domain->space.refused_break;
+	return !v->wants_copy;
 }
 
 /*
@@ -189,7 +189,7 @@ static bool waiters_walk(uint64_t now, bool first, void (*ready)(struct vcpu *v)
 			continue;
 		}
 		line.served++;
-		line.served_ns = now;
+		line.served_ns = v->turn_ns = now;
 		ready(waiters_take(at));
 	}
 	return left;

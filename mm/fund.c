@@ -31,6 +31,7 @@
  * while there is a line. */
 static uint64_t fund_reserve, fund_loans, fund_keep, fund_debt;
 static bool fund_line;
+static bool fund_refused[ENV_MAX_CPUS]; /* what this CPU was refused last was a copy */
 
 static void fund_lock(void)
 {
@@ -149,6 +150,11 @@ bool fund_can_borrow(const struct space *s)
 
 /* ---- taking ---- */
 
+bool fund_refused_break(void)
+{
+	return fund_refused[env_cpu()];
+}
+
 /*
  * Not enough is free for everybody: may s have it all the same? If so it may have borrowed for it: the
  * frames are there, and are taken.
@@ -169,7 +175,7 @@ static bool fund_allows_scarce(struct space *s, uint64_t pages, enum fund_use us
 			return true;
 		}
 	}
-	s->refused_break = use == FUND_BREAK;
+	fund_refused[env_cpu()] = use == FUND_BREAK;
 	return false;
 }
 

@@ -98,6 +98,9 @@ void fund_lend(struct space *s, bool may);
 /* It may, and has not borrowed all. */
 bool fund_can_borrow(const struct space *s);
 
+/* Whether what this CPU was refused last, whoever for, was a copy of a shared page and not a new one. */
+bool fund_refused_break(void);
+
 /* ---- who waits (the line itself is the kernel's) ----
  * While somebody stands in line, nobody above its min takes a frame without a credit: the
  * memory that comes back goes to who is first, and not to who is fast.

@@ -307,6 +307,8 @@ static void test_room_is_made(void **state)
 	assert_null(domain_create(&config, why, sizeof(why))); /* no room beside the first */
 	domain_destroy(d);
 	assert_true(domain_reap()); /* it has begun to go */
+	assert_null(d->vcpus[0]);
+	domain_unpause(d); /* nothing is left that could run */
 	create_begin(&c, &config);
 	while (create_step(&c) == CREATE_MORE)
 		steps++;

@@ -392,6 +392,23 @@ static void vcpu_info_limits(void **state)
 	d->vcpus[1]->info_registered = true;
 }
 
+/* Another's areas are its own to write to, and to give up, at any time. */
+static void vcpu_info_of_another(void **state)
+{
+	const struct vcpu_register_vcpu_info r = {.mfn = 40, .offset = 128};
+	struct pinned_area *area = &d->vcpus[1]->time_area;
+	uint8_t page[PAGE_SIZE] = {0};
+
+	(void)state;
+	*area = (struct pinned_area){
+	    .set = true, .page = {page}, .bytes = sizeof(struct vcpu_time_info)};
+	put(ARGS, &r, sizeof(r));
+	assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_info, 1, ARGS), 0);
+	for (unsigned i = 0; i < sizeof(page); i++)
+		assert_int_equal(page[i], 0);
+	area->set = false;
+}
+
 static void runstate_info(void **state)
 {
 	struct vcpu_runstate_info info;
@@ -512,6 +529,7 @@ int main(void)
 	    T(bind_vcpu),
 	    T(vcpu_info),
 	    T(vcpu_info_limits),
+	    T(vcpu_info_of_another),
 	    T(runstate_info),
 	    T(timers),
 	    T(control),

@@ -118,7 +118,7 @@ static void copies_are_no_want(void **state)
 	for (unsigned second = 0; second < 40; second++) {
 		assert_int_equal(asks(0, second), VCPU_MEMORY);
 		assert_int_equal(waiters_view().for_new, 1);
-		d[0]->space.refused_break = true; /* what it wants is a copy */
+		vcpu(0)->wants_copy = true; /* what it wants is a copy */
 		assert_int_equal(waiters_view().for_new, 0);
 		nobody_asks(TENTHS);
 		assert_int_equal(asks(0, second), VCPU_RUNNABLE);

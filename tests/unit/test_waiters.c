@@ -2,6 +2,7 @@
 /*
  * The line for memory (kernel/waiters.c): who waits, in which order, who is woken.
  */
+#include "kernel/xen_abi.h"
 #include "tests/unit/line_test.h"
 
 /* First come, first served: each frame that comes back wakes one. */
@@ -69,6 +70,65 @@ static void keeps_its_place(void **state)
 	assert_int_equal(vcpu(0)->wait_ticket, 0);
 }
 
+static void makes_a_call(unsigned i)
+{
+	const struct vmexit call = {.kind = EXIT_HYPERCALL, .length = 3};
+
+	vcpu(i)->hv.regs.gpr[RAX] = __HYPERVISOR_xen_version;
+	exit_dispatch(vcpu(i), &call);
+}
+
+/*
+ * Its turn came, and a timer's interrupt before it could try again: the handler makes a hypercall, and
+ * touches a page that needs a frame. Neither is what it waited for; it keeps its place until it has that, or
+ * until it is plain that it does not come back for it.
+ */
+static void a_handler_costs_no_place(void **state)
+{
+	uint64_t ticket;
+
+	(void)state;
+	vcpu(0)->hv.regs.rip = 0x1000;
+	assert_int_equal(asks(0, 0), VCPU_MEMORY);
+	assert_int_equal(asks(1, 0), VCPU_MEMORY);
+	ticket = vcpu(0)->wait_ticket;
+	release(1);
+	vcpu(0)->hv.regs.rip = 0x2000;
+	makes_a_call(0);
+	assert_int_equal(vcpu(0)->wait_ticket, ticket);
+	assert_true(vcpu(0)->granted);
+	assert_int_equal(vcpu(1)->state, VCPU_MEMORY);
+	assert_int_equal(asks(0, 1), VCPU_RUNNABLE); /* the frame goes there */
+	assert_int_equal(vcpu(0)->wait_ticket, ticket);
+	vcpu(0)->hv.regs.rip = 0x1000;
+	assert_int_equal(asks(0, 0), VCPU_MEMORY);
+	release(1);
+	assert_int_equal(vcpu(0)->state, VCPU_RUNNABLE); /* before the one that came after it */
+	assert_int_equal(asks(0, 0), VCPU_RUNNABLE);
+	assert_int_equal(vcpu(0)->wait_ticket, 0);
+	release(1);
+	assert_int_equal(vcpu(1)->state, VCPU_RUNNABLE);
+	vcpu(1)->hv.regs.rip = 0x3000;
+	makes_a_call(1);
+	assert_true(vcpu(1)->wait_ticket);
+	host_now_ns[0] += SECOND;
+	makes_a_call(1);
+	assert_int_equal(vcpu(1)->wait_ticket, 0);
+	assert_false(vcpu(1)->granted);
+}
+
+/* Who has nothing to do any more wants nothing. */
+static void who_sleeps_leaves(void **state)
+{
+	(void)state;
+	assert_int_equal(asks(0, 0), VCPU_MEMORY);
+	release(1);
+	vcpu_block(vcpu(0));
+	assert_int_equal(vcpu(0)->state, VCPU_BLOCKED);
+	assert_int_equal(vcpu(0)->wait_ticket, 0);
+	assert_int_equal(fund_look().debt, 0);
+}
+
 /* Whom the guarantee protects is served first, whenever it came. */
 static void guarantee_first(void **state)
 {
@@ -99,7 +159,7 @@ static void patience_ends(void **state)
 	assert_true(fund_look().free >= RESERVE);
 	vcpu_wake_memory_waiters();
 	assert_int_equal(vcpu(0)->state, VCPU_MEMORY);
-	d[1]->space.refused_break = true; /* this one wants a copy */
+	vcpu(1)->wants_copy = true; /* this one wants a copy */
 	vcpu_wake_memory_waiters();
 	assert_int_equal(vcpu(0)->state, VCPU_MEMORY);
 	assert_int_equal(vcpu(1)->state, VCPU_RUNNABLE);
@@ -224,6 +284,8 @@ int main(void)
 	    T(nobody_overtakes),
 	    T(line_before_newcomers),
 	    T(keeps_its_place),
+	    T(a_handler_costs_no_place),
+	    T(who_sleeps_leaves),
 	    T(guarantee_first),
 	    T(patience_ends),
 	    T(paused_is_passed_over),
