@@ -64,6 +64,8 @@ struct seen {
 	volatile uint32_t orders;
 	volatile uint8_t order[MAX_ORDER];
 	volatile bool no_eoi;
+	volatile bool probe;      /* the next NMI's handler asks for another and an interrupt */
+	volatile uint32_t inside; /* how many of 0x44 came while that handler ran */
 };
 extern struct seen seen[2];
 void seen_init(void);

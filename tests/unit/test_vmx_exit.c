@@ -328,6 +328,17 @@ static void test_io(void **state)
 	assert_true(x.io.port == 0xffff && x.io.bytes == 4 && x.io.in && x.io.string && x.io.rep);
 }
 
+/* An NMI goes before an interrupt, unless the guest blocks NMIs; nothing else holds it back. */
+static void test_nmi_first(void **state)
+{
+	(void)state;
+	assert_true(vmx_nmi_first(true, 0));
+	assert_true(vmx_nmi_first(true, ~BLOCKING_NMI));
+	assert_false(vmx_nmi_first(true, BLOCKING_NMI));
+	assert_false(vmx_nmi_first(false, 0));
+	assert_false(vmx_nmi_first(false, ~BLOCKING_NMI));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +359,7 @@ int main(void)
 	    cmocka_unit_test(test_read_cr8),
 	    cmocka_unit_test(test_debug_registers),
 	    cmocka_unit_test(test_io),
+	    cmocka_unit_test(test_nmi_first),
 	};
 
 	return cmocka_run_group_tests_name("vmx_exit", tests, NULL, NULL);

@@ -422,6 +422,13 @@ void vmx_exit_decode(const struct vmx_raw_exit *raw, const struct guest_regs *re
                      struct vmexit *x, struct vmx_aftermath *after);
 const char *vmx_reason_name(uint32_t reason);
 
+/*
+ * Whether a guest in this state has to take a waiting NMI before an interrupt. One that its
+ * blocking by NMI holds back does not: the interrupt window opens regardless of that blocking
+ * (25.2), so an interrupt that waited for it would exit at each entry, before any instruction.
+ */
+bool vmx_nmi_first(bool nmi_waits, uint64_t interruptibility);
+
 /* ---- ept.c ---- */
 extern const struct pte_format ept_format; /* accessed and dirty flags */
 extern const struct pte_format ept_format_no_ad;

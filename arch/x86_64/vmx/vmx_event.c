@@ -101,14 +101,15 @@ void vmx_vcpu_inject(struct hvm_vcpu *v, const struct hvm_event *e)
 bool vmx_vcpu_offer(struct hvm_vcpu *v, int vector)
 {
 	struct vmx_vcpu *k = v->vmx;
+	uint64_t blocked;
 
 	if (vector < 0) {
 		vmx_window(k, PROC_INTERRUPT_WINDOW, false);
 		return false;
 	}
-	if ((k->event_info & INTR_VALID) || (k->attention & ATTENTION_NMI) ||
-	    !(v->regs.rflags & RFLAGS_IF) ||
-	    (vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_STI | BLOCKING_MOV_SS))) {
+	blocked = vmread(GUEST_INTERRUPTIBILITY);
+	if ((k->event_info & INTR_VALID) || vmx_nmi_first(k->attention & ATTENTION_NMI, blocked) ||
+	    !(v->regs.rflags & RFLAGS_IF) || (blocked & (BLOCKING_STI | BLOCKING_MOV_SS))) {
 		vmx_window(k, PROC_INTERRUPT_WINDOW, true);
 		return false;
 	}

@@ -279,3 +279,8 @@ void vmx_exit_decode(const struct vmx_raw_exit *raw, const struct guest_regs *re
 		break;
 	}
 }
+
+bool vmx_nmi_first(bool nmi_waits, uint64_t interruptibility)
+{
+	return nmi_waits && !(interruptibility & BLOCKING_NMI);
+}
