@@ -72,7 +72,11 @@ svm_landing:
 	/* Return predictions that the guest trained end here (spec_plan.c). */
 	testb	$1, spec_fill_rsb(%rip)
 	jnz	2f
+	/* No RET is predicted before the fill has retired, nor past the branch around it, nor past
+	 * the loop's (Linux, arch/x86/include/asm/nospec-branch.h, __FILL_RETURN_BUFFER). LFENCE is
+	 * a barrier where DE_CFG says so (spec.c:spec_de_cfg). */
 1:
+	lfence
 	/* Nothing of the guest's is left for our code to speculate with. */
 	xor	%ecx, %ecx
 	xor	%edx, %edx
@@ -104,7 +108,6 @@ svm_landing:
 	add	$16, %rsp
 	dec	%ecx
 	jnz	3b
-	lfence
 	jmp	1b
 	.size	svm_enter, . - svm_enter
 

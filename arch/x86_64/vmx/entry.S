@@ -83,7 +83,13 @@ vmx_exit_point:
 	/* Return predictions that the guest trained end here (spec_plan.c). */
 	testb	$1, spec_fill_rsb(%rip)
 	jnz	5f
-6:	xorl	%eax, %eax
+	/*
+	 * No RET is predicted before the fill has retired, nor past the branch around it: on CPUs
+	 * with PBRSB an unbalanced one would take the guest's entry (CVE-2022-26373; Intel,
+	 * "Post-barrier Return Stack Buffer Predictions": a CALL and an LFENCE after the exit).
+	 */
+6:	lfence
+	xorl	%eax, %eax
 	xorl	%ecx, %ecx
 	xorl	%edx, %edx
 	xorl	%esi, %esi
