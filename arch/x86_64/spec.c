@@ -12,6 +12,7 @@
 #define MSR_FLUSH_CMD 0x10bu
 
 #define SPEC_CTRL_IBRS  BIT(0)
+#define SPEC_CTRL_BHI   BIT(10) /* BHI_DIS_S */
 #define PRED_CMD_IBPB   BIT(0)
 #define FLUSH_CMD_L1D   BIT(0)
 #define MSR_DE_CFG      0xc0011029u
@@ -25,6 +26,7 @@ bool spec_ibrs_at_exit;
 
 static struct spec_plan plan;
 static bool planned;
+static uint64_t spec_ctrl; /* what SPEC_CTRL holds: guests have no such MSR */
 static domid_t last_domain[MAX_CPUS];
 
 bool spec_emulated(void)
@@ -57,6 +59,8 @@ static struct spec_cpu spec_this_cpu(void)
 	spec_identify(&c);
 	if (cpu_has_leaf(7))
 		c.leaf7_edx = cpuid(7, 0).edx;
+	if (cpu_has_leaf(7) && cpuid(7, 0).eax >= 2)
+		c.leaf7_2_edx = cpuid(7, 2).edx;
 	if (cpu_has_leaf(0x80000008))
 		c.amd8_ebx = cpuid(0x80000008, 0).ebx;
 	if (cpu_has_leaf(0x80000021))
@@ -103,11 +107,13 @@ void spec_cpu_on(void)
 	spec_fill_rsb = !!(actions & DO_RSB_FILL);
 	spec_entry_actions = actions & (DO_VERW | DO_L1D_FLUSH);
 	spec_ibrs_at_exit = actions & DO_IBRS;
+	spec_ctrl = (actions & (DO_EIBRS | DO_IBRS) ? SPEC_CTRL_IBRS : 0) |
+	            (actions & DO_BHI_DIS ? SPEC_CTRL_BHI : 0);
 	if ((actions & DO_EIBRS) && cpu_has_leaf(0x80000021) &&
 	    (cpuid(0x80000021, 0).eax & SPEC21_AUTO_IBRS))
 		wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_AIBRSE);
-	else if (actions & (DO_EIBRS | DO_IBRS))
-		wrmsr(MSR_SPEC_CTRL, SPEC_CTRL_IBRS);
+	else if (spec_ctrl)
+		wrmsr(MSR_SPEC_CTRL, spec_ctrl);
 }
 
 void spec_load_domain(unsigned cpu, domid_t domid)
@@ -132,7 +138,7 @@ void spec_before_entry(void)
 
 void spec_after_exit(void)
 {
-	wrmsr(MSR_SPEC_CTRL, SPEC_CTRL_IBRS);
+	wrmsr(MSR_SPEC_CTRL, spec_ctrl);
 }
 
 void spec_describe(void (*line)(const char *text))

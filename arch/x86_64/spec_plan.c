@@ -68,7 +68,22 @@ static void spec_answer(struct spec_plan *p, enum spec_leak l, bool closed, uint
 	p->actions |= actions;
 }
 
-/* ---- branch prediction: Spectre v2, retbleed, SRSO ---- */
+/* ---- branch prediction: Spectre v2, BHI, retbleed, SRSO ---- */
+
+/*
+ * Branch history injection (CVE-2022-0001, CVE-2024-2201). Enhanced IBRS keeps a guest's targets
+ * out of our predictions, but the history of its branches still chooses among our own. Intel,
+ * "Branch History Injection and Intra-mode Branch Target Injection"; as in Linux, only CPUs with
+ * enhanced IBRS count (arch/x86/kernel/cpu/common.c), and BHI_DIS_S is enough where there is one
+ * (cpu/bugs.c:bhi_select_mitigation). The sequence that clears the history is not written.
+ */
+static void spec_bhi(const struct spec_cpu *c, struct spec_plan *p)
+{
+	bool control = c->leaf7_2_edx & SPEC72_BHI_CTRL;
+
+	if ((c->arch_caps & CAPS_IBRS_ALL) && !(c->arch_caps & CAPS_BHI_NO))
+		spec_answer(p, LEAK_BHI, control, control ? DO_BHI_DIS : 0);
+}
 
 static void spec_intel_branches(const struct spec_cpu *c, uint64_t traits, struct spec_plan *p)
 {
@@ -140,6 +155,7 @@ static void spec_intel(const struct spec_cpu *c, struct spec_plan *p)
 	if (traits & NO_SPECULATION)
 		return;
 	spec_intel_branches(c, traits, p);
+	spec_bhi(c, p);
 	if (!rdcl_no)
 		spec_answer(p, LEAK_MELTDOWN, true, 0);
 	if (!rdcl_no && !(traits & NO_L1TF))
@@ -197,6 +213,7 @@ const char *spec_leak_name(enum spec_leak l)
 	    [LEAK_ITLB] = "ITLB multihit",
 	    [LEAK_RETBLEED] = "retbleed",
 	    [LEAK_SRSO] = "SRSO",
+	    [LEAK_BHI] = "BHI",
 	};
 
 	return names[l];

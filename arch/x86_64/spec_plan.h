@@ -20,6 +20,7 @@ struct spec_cpu {
 	uint32_t amd21_eax;               /* CPUID 8000_0021h EAX */
 	uint64_t arch_caps;               /* IA32_ARCH_CAPABILITIES, 0 if there is none */
 	bool smt;                         /* sibling threads are on */
+	uint32_t leaf7_2_edx;             /* CPUID 7.2 EDX */
 };
 
 /* The bits of struct spec_cpu that matter. */
@@ -28,6 +29,7 @@ struct spec_cpu {
 #define SPEC7_STIBP       BIT(27)
 #define SPEC7_L1D_FLUSH   BIT(28)
 #define SPEC7_ARCH_CAPS   BIT(29)
+#define SPEC72_BHI_CTRL   BIT(4)
 #define SPEC8_IBPB        BIT(12)
 #define SPEC8_IBRS        BIT(14)
 #define SPEC8_IBRS_ALWAYS BIT(16)
@@ -40,6 +42,7 @@ struct spec_cpu {
 #define CAPS_ITLB_NO      BIT(6)
 #define CAPS_TAA_NO       BIT(8)
 #define CAPS_FB_CLEAR     BIT(17)
+#define CAPS_BHI_NO       BIT(20)
 #define CAPS_RFDS_CLEAR   BIT(28)
 
 enum spec_leak {
@@ -50,6 +53,7 @@ enum spec_leak {
 	LEAK_ITLB,
 	LEAK_RETBLEED,
 	LEAK_SRSO,
+	LEAK_BHI,
 	SPEC_LEAKS
 };
 
@@ -60,16 +64,17 @@ enum spec_state {
 };
 
 /* What is to be done. */
-#define DO_IBPB      BIT(0) /* PRED_CMD.IBPB when another domain's vCPU is loaded */
-#define DO_RSB_FILL  BIT(1) /* after each exit */
-#define DO_EIBRS     BIT(2) /* IBRS once and for all (enhanced or automatic) */
-#define DO_IBRS      BIT(3) /* SPEC_CTRL.IBRS while the hypervisor runs */
-#define DO_VERW      BIT(4) /* clear CPU buffers before each entry */
-#define DO_L1D_FLUSH BIT(5) /* before each entry */
-#define DO_PARK_SMT  BIT(6) /* sibling threads stay parked unless smt=1 says otherwise */
-#define DO_LARGE_NX  BIT(7) /* large leaves are not executable */
-#define DO_LFENCE    BIT(8) /* DE_CFG: make LFENCE serialise; guests are told that it does */
-#define DO_ZENBLEED  BIT(9) /* DE_CFG: no rollback of VZEROUPPER, whatever the microcode */
+#define DO_IBPB      BIT(0)  /* PRED_CMD.IBPB when another domain's vCPU is loaded */
+#define DO_RSB_FILL  BIT(1)  /* after each exit */
+#define DO_EIBRS     BIT(2)  /* IBRS once and for all (enhanced or automatic) */
+#define DO_IBRS      BIT(3)  /* SPEC_CTRL.IBRS while the hypervisor runs */
+#define DO_VERW      BIT(4)  /* clear CPU buffers before each entry */
+#define DO_L1D_FLUSH BIT(5)  /* before each entry */
+#define DO_PARK_SMT  BIT(6)  /* sibling threads stay parked unless smt=1 says otherwise */
+#define DO_LARGE_NX  BIT(7)  /* large leaves are not executable */
+#define DO_LFENCE    BIT(8)  /* DE_CFG: make LFENCE serialise; guests are told that it does */
+#define DO_ZENBLEED  BIT(9)  /* DE_CFG: no rollback of VZEROUPPER, whatever the microcode */
+#define DO_BHI_DIS   BIT(10) /* SPEC_CTRL.BHI_DIS_S, once and for all */
 
 struct spec_plan {
 	uint64_t actions;
