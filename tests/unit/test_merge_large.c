@@ -300,6 +300,31 @@ static void the_other_has_gone(void **state)
 	assert_int_equal(shared(1) + shared(2), 2);
 }
 
+/*
+ * A slice ends in the middle of a region of small leaves. Before the next one they are joined to a shared
+ * leaf, and the other goes: so the walk comes upon that leaf by its middle.
+ */
+static void joined_in_the_middle(void **state)
+{
+	(void)state;
+	pair();
+	put(1, 3, 5);
+	put(1, 3, word(3));
+	passes(3);
+	assert_int_equal(leaves(1), 0);
+	assert_int_equal(saved(), LARGE_PAGES);
+	assert_true(scan_set_policy("plain") && scan_set_policy("dirty")); /* nothing is known */
+	scan_slice(40);
+	assert_int_equal(mm_coalesce(&guest[1], GFN(0)), MM_OK);
+	assert_int_equal(shared(1), 1);
+	destroy_space(&guest[2]);
+	scan_slice(ALL);
+	passes(2);
+	assert_int_equal(leaves(1), 1);
+	assert_int_equal(shared(1), 0);
+	sees(1, 0);
+}
+
 /* Who is left writes before the scanner comes by: split, one page taken over, the others follow. */
 static void written_alone(void **state)
 {
@@ -446,6 +471,7 @@ int main(void)
 	    T(joined_with_a_flush),
 	    T(not_from_others),
 	    ALL_SOURCES(the_other_has_gone),
+	    T(joined_in_the_middle),
 	    ALL_SOURCES(written_alone),
 	    T(written_since_it_was_read),
 	    cmocka_unit_test(a_write_at_each_point),
