@@ -141,7 +141,7 @@ NATIVE_CFLAGS := $(COMMON) -O1 -fno-omit-frame-pointer -fsanitize=address,undefi
 NATIVE_LDFLAGS := -fsanitize=address,undefined -lcmocka -llz4 -lpthread
 NATIVE_SRCS := $(wildcard mm/*.c mm/policy/*.c tests/host/*.c arch/x86_64/guest/*.c) \
 	$(wildcard $(addprefix arch/x86_64/,vmx/vmx_exit.c vmx/vmx_controls.c vmx/vmx_check*.c vmx/vmx_msr.c vmx/ept.c \
-	svm/svm_exit.c svm/svm_controls.c svm/insn_len.c svm/npt.c spec_plan.c hvm_event.c \
+	svm/svm_exit.c svm/svm_controls.c svm/svm_state.c svm/insn_len.c svm/npt.c spec_plan.c hvm_event.c \
 	madt.c acpi.c multiboot2.c pvh_boot.c boot_found.c memmap.c frames.c symbols.c)) \
 	$(wildcard $(filter-out kernel/main.c kernel/mm_env.c kernel/mm_page.c kernel/string.c,$(wildcard kernel/*.c)))
 NATIVE_OBJS := $(NATIVE_SRCS:%.c=$(B)/native/%.o)

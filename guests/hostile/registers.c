@@ -8,6 +8,8 @@
 #include "guests/lib/cpu.h"
 #include "guests/lib/tap.h"
 
+#define CR4_MCE (UINT64_C(1) << 6)
+
 #define XCR0_CASE(name, number, lo)                                                                \
 	static void name(void *arg)                                                                \
 	{                                                                                          \
@@ -233,10 +235,21 @@ static void cd_reads_back(void)
 	tap_is((long)READ_CR(0), (long)was, "registers: CR0 is as before");
 }
 
+/* Guests are not told of machine checks. The machine's MCE is on while they run, and not shown. */
+static void mce_is_hidden(void)
+{
+	uint64_t was = READ_CR(4);
+
+	WRITE_CR(4, was);
+	tap_ok(!(was & CR4_MCE), "registers: CR4 does not show the machine's MCE");
+	tap_is((long)READ_CR(4), (long)was, "registers: CR4 reads as written");
+}
+
 void attack_registers(void)
 {
 	attack_all("registers", cr_rows, sizeof(cr_rows) / sizeof(cr_rows[0]));
 	cd_reads_back();
+	mce_is_hidden();
 	attack_all("registers", dr_rows, sizeof(dr_rows) / sizeof(dr_rows[0]));
 	debug_registers_hold();
 	xcr();

@@ -260,6 +260,23 @@ static void plain_is_what_the_decoder_says(void **state)
 	assert_int_equal(hits, 4 + 256);
 }
 
+/* Reads of CR0 and CR4 are for the back end, by MOV, and of CR0 by SMSW. The others do not exit. */
+static void control_register_reads(void **state)
+{
+	const struct insn mov = {.kind = INSN_MOV_FROM_CR}, smsw = {.kind = INSN_SMSW};
+
+	(void)state;
+	for (unsigned n = 0; n < 16; n++) {
+		struct svm_raw raw = {.code = SVM_CR_READ + n};
+		bool own = n == 0 || n == 4;
+		struct vmexit x;
+
+		assert_int_equal(svm_exit_decode(&raw, &x) == SVM_OWN, own);
+		assert_int_equal(svm_exit_matches(raw.code, &mov), own);
+		assert_int_equal(svm_exit_matches(raw.code, &smsw), n == 0);
+	}
+}
+
 /* The value that the guest wants in CR0: MOV takes the register, CLTS clears TS, LMSW changes
  * the low four bits and cannot clear PE. */
 static void control_register_values(void **state)
@@ -361,6 +378,7 @@ int main(void)
 	    cmocka_unit_test(exceptions),
 	    cmocka_unit_test(changed_bytes_do_nothing),
 	    cmocka_unit_test(plain_is_what_the_decoder_says),
+	    cmocka_unit_test(control_register_reads),
 	    cmocka_unit_test(control_register_values),
 	    cmocka_unit_test(interrupted_events),
 	    cmocka_unit_test(who_takes_an_event),

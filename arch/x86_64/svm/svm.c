@@ -162,7 +162,7 @@ static unsigned svm_vcpu_mode(struct hvm_vcpu *v)
 
 static uint64_t svm_vcpu_cr4(struct hvm_vcpu *v)
 {
-	return v->svm->vmcb->cr4;
+	return v->svm->cr4;
 }
 
 /* Nested page tables have accessed and dirty flags on every CPU; there is no log (APM vol.

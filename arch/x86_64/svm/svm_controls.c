@@ -28,7 +28,8 @@ const struct intercept_row svm_intercept_rows[] = {
     /* reads of CR0..15, then writes */
     DEMAND(WORD_CR, 0, "CR0 read: while the guest believes in a CD or NW that it does not have"),
     EXCUSED(WORD_CR, 1, 1, "no such register: #UD"),
-    EXCUSED(WORD_CR, 2, 4, "CR2, CR3, CR4 hold what the guest wrote"),
+    EXCUSED(WORD_CR, 2, 3, "CR2, CR3 hold what the guest wrote"),
+    DEMAND(WORD_CR, 4, "CR4 read: while the guest believes MCE to be off, which it never is"),
     EXCUSED(WORD_CR, 5, 7, "no such register: #UD"),
     EXCUSED(WORD_CR, 8, 8, "CR8 read: gives V_TPR, the guest's own"),
     EXCUSED(WORD_CR, 9, 15, "no such register: #UD"),

@@ -25,6 +25,8 @@ static uint64_t svm_exit_kinds(uint64_t code)
 	switch ((uint32_t)code) {
 	case SVM_CR_READ:
 		return BIT(INSN_MOV_FROM_CR) | BIT(INSN_SMSW);
+	case SVM_CR_READ + 4:
+		return BIT(INSN_MOV_FROM_CR);
 	case SVM_CR_WRITE:
 	case SVM_CR0_SELWRITE:
 		return BIT(INSN_MOV_TO_CR) | BIT(INSN_LMSW) | BIT(INSN_CLTS);
@@ -219,6 +221,7 @@ enum svm_answer svm_exit_decode(const struct svm_raw *raw, struct vmexit *x)
 	case SVM_CR0_SELWRITE:
 		return svm_exit_cr_write(0, x);
 	case SVM_CR_READ:
+	case SVM_CR_READ + 4:
 	case SVM_IRET:
 		return SVM_OWN;
 	case SVM_FERR_FREEZE: /* no interrupt controller to tell it to: as with CR0.NE */

@@ -18,7 +18,7 @@ struct svm_raw {
 enum svm_answer {
 	SVM_DONE,       /* *x is complete */
 	SVM_NEEDS_INSN, /* fetch and decode the instruction, then svm_exit_finish() */
-	SVM_OWN,        /* the back end's own affair: a read of CR0, or IRET with an NMI waiting */
+	SVM_OWN, /* the back end's own affair: a read of CR0 or CR4, or IRET with an NMI waiting */
 };
 
 enum svm_answer svm_exit_decode(const struct svm_raw *raw, struct vmexit *x) must_check;

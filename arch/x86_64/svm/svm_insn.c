@@ -2,7 +2,7 @@
 /*
  * Exits that need the instruction itself: its length where the CPU has no
  * next-RIP save, the operands of writes to control registers, and reads of CR0
- * while the guest believes in cache bits that it does not have.
+ * and CR4 while the guest believes in bits that are not what the CPU has.
  *
  * The bytes are read once. Where they do not fit the exit, another vCPU has
  * changed them since: the guest is resumed with nothing done.
@@ -27,8 +27,8 @@ static void svm_write_gpr(struct hvm_vcpu *v, unsigned gpr, unsigned bits, uint6
 		*r = bits == 32 ? (uint32_t)value : value;
 }
 
-/* MOV from CR0, or SMSW. */
-static void svm_read_cr0(struct hvm_vcpu *v, const struct insn *i, struct vmexit *x)
+/* MOV from CR0 or CR4, or SMSW. */
+static void svm_read_cr(struct hvm_vcpu *v, unsigned number, const struct insn *i, struct vmexit *x)
 {
 	if (i->kind == INSN_SMSW && i->memory) {
 		/* It stores 16 bits, and CD and NW are not among them: let the CPU do it.
@@ -36,7 +36,7 @@ static void svm_read_cr0(struct hvm_vcpu *v, const struct insn *i, struct vmexit
 		v->svm->vmcb->intercepts[WORD_CR] &= (uint32_t)~CR0_READ_INTERCEPT;
 		return;
 	}
-	svm_write_gpr(v, i->gpr, i->bits, svm_guest_cr0(v));
+	svm_write_gpr(v, i->gpr, i->bits, number ? v->svm->cr4 : svm_guest_cr0(v));
 	x->length = i->length;
 	svm_vcpu_skip(v, x);
 }
@@ -67,8 +67,9 @@ void svm_insn_complete(struct hvm_vcpu *v, uint64_t code, uint64_t info1, struct
 		svm_insn_resume(code, x);
 		return;
 	}
-	if ((uint32_t)code == SVM_CR_READ && svm_exit_matches(code, &i)) {
-		svm_read_cr0(v, &i, x);
+	if (((uint32_t)code == SVM_CR_READ || (uint32_t)code == SVM_CR_READ + 4) &&
+	    svm_exit_matches(code, &i)) {
+		svm_read_cr(v, (unsigned)code - SVM_CR_READ, &i, x);
 		svm_insn_resume(code, x);
 		return;
 	}

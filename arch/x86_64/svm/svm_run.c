@@ -370,7 +370,7 @@ void svm_vcpu_run(struct hvm_vcpu *v, bool flush, struct vmexit *x)
 	flush_leave(cpu);
 	svm_from_vmcb(v, s, b);
 	/* Without OSXSAVE an XSETBV is #UD. */
-	if (b->cr4 & CR4_OSXSAVE)
+	if (s->cr4 & CR4_OSXSAVE)
 		xstate_reread_xcr0(v);
 	if (svm_exit_may_be_plain(b->exit_code) &&
 	    svm_exit_plain(b->exit_code, b->exit_info1, svm_fetch_quick(v), x))

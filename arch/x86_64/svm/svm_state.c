@@ -9,6 +9,7 @@
 
 #define CACHE_BITS         (CR0_CD | CR0_NW)
 #define CR0_READ_INTERCEPT BIT(0)
+#define CR4_READ_INTERCEPT BIT(4)
 #define DR7_FIXED          BIT(10)
 
 #define MSR_SYSENTER_CS  0x174u
@@ -49,7 +50,7 @@ void svm_vcpu_get_paging(struct hvm_vcpu *v, struct guest_state *s)
 
 	s->cr0 = svm_guest_cr0(v);
 	s->cr3 = b->cr3;
-	s->cr4 = b->cr4;
+	s->cr4 = v->svm->cr4;
 	s->efer = b->efer & ~EFER_SVME;
 	s->cpl = b->cpl;
 }
@@ -93,6 +94,23 @@ static void svm_load_cr0(struct hvm_vcpu *v, uint64_t cr0)
 		b->intercepts[WORD_CR] &= (uint32_t)~CR0_READ_INTERCEPT;
 }
 
+/*
+ * A machine check while CR4.MCE is clear is a shutdown (APM vol. 2, 9.3), which would be taken for
+ * the guest's triple fault: the machine's own MCE (paging.c:paging_cpu_init) stays on in the guest,
+ * as in KVM, and #MC exits. Reads exit while the guest believes that it is off.
+ */
+static void svm_load_cr4(struct svm_vcpu *s, uint64_t cr4)
+{
+	struct vmcb *b = s->vmcb;
+
+	s->cr4 = cr4;
+	b->cr4 = cr4 | CR4_MCE;
+	if (cr4 & CR4_MCE)
+		b->intercepts[WORD_CR] &= (uint32_t)~CR4_READ_INTERCEPT;
+	else
+		b->intercepts[WORD_CR] |= CR4_READ_INTERCEPT;
+}
+
 /* What the guest's own translations depend on has changed. */
 static void svm_mode_changed(struct svm_vcpu *s)
 {
@@ -114,7 +132,7 @@ bool svm_vcpu_set_state(struct hvm_vcpu *v, const struct guest_state *s)
 	svm_load_cr0(v, s->cr0);
 	b->cr2 = s->cr2;
 	b->cr3 = s->cr3;
-	b->cr4 = s->cr4;
+	svm_load_cr4(v->svm, s->cr4);
 	b->dr7 = s->dr7 | DR7_FIXED;
 	b->cs = svm_segment_in(&s->cs);
 	b->ds = svm_segment_in(&s->ds);
@@ -144,7 +162,7 @@ void svm_vcpu_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value)
 		b->cr3 = value & ~BIT(63);
 		break;
 	case 4:
-		b->cr4 = value;
+		svm_load_cr4(v->svm, value);
 		break;
 	case 8:
 		b->virtual_interrupt = (b->virtual_interrupt & ~V_TPR_MASK) | (value & V_TPR_MASK);
@@ -307,7 +325,8 @@ void svm_vcpu_dump(struct hvm_vcpu *v, void (*line)(const char *text))
 	svm_dump_words("R12 R13 R14 R15:", gpr + 12, 4, line);
 	svm_dump_words("CR0 (hidden bits) CR2 CR3:",
 	               (uint64_t[]){b->cr0, s->cr0_hidden, b->cr2, b->cr3}, 4, line);
-	svm_dump_words("CR4 EFER DR6 DR7:", (uint64_t[]){b->cr4, b->efer, b->dr6, b->dr7}, 4, line);
+	svm_dump_words("CR4 (the guest's) EFER DR6 DR7:",
+	               (uint64_t[]){b->cr4, s->cr4, b->efer, b->dr6, b->dr7}, 5, line);
 	for (unsigned i = 0; i < ARRAY_SIZE(segments); i++)
 		svm_dump_segment(segments[i].name, segments[i].segment, line);
 	svm_dump_words(

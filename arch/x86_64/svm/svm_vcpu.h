@@ -31,6 +31,7 @@ struct svm_vcpu {
 	uint64_t space_generation; /* that the ASID's entries are not older than */
 
 	uint64_t cr0_hidden; /* CD and NW as the guest believes them to be */
+	uint64_t cr4;        /* as the guest believes it to be: the real MCE is always 1 */
 	uint64_t pat;        /* as the guest believes it to be */
 
 	struct gva_memo fetch; /* of the page that an instruction was last fetched from */
