@@ -306,8 +306,8 @@ static void scan_large(struct scan_slice *w, uint64_t *over)
 	uint64_t first = w->gfn.n, end = align_down(first, LARGE_PAGES) + LARGE_PAGES;
 	gfn_t gfn = w->gfn;
 
-	if (!scan_is_private(
-	        e, 2)) { /* shared as a whole; since the last slice, if this is its middle */
+	/* Shared as a whole; since the last slice, if this is its middle. */
+	if (!scan_is_private(e, 2)) {
 		shape_shared(w->space, GFN(align_down(first, LARGE_PAGES)), mm.format->frame(e, 2));
 		scan_looked(w, end - first, 1);
 		return;
