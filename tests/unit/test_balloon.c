@@ -11,7 +11,7 @@ static uint64_t free_at_start;
 static int setup(void **state)
 {
 	(void)state;
-	host_start(&(struct host_config){.frames = 8192, .cpus = 3});
+	host_start(&(struct host_config){.frames = 8192, .cpus = 2});
 	free_at_start = host_free_frames();
 	make_space(&a, 1, 2000);
 	make_space(&b, 2, 600);
@@ -363,48 +363,45 @@ static void one_small_extent_a_turn(void **state)
 	assert_false(again);
 }
 
-static void wait_for_line(unsigned n)
-{
-	while (atomic_load(&a.lock.next) < atomic_load(&a.lock.owner) + n)
-		usleep(100);
-}
+static _Atomic bool over;
+static _Atomic uint64_t went;
 
-static void *one_goes_out(void *arg)
+/* Next in line for the lock, whenever somebody drops it. */
+static void *gives_page_0(void *arg)
 {
 	(void)arg;
 	host_set_cpu(1);
-	wait_for_line(2);
-	assert_int_equal(balloon_out(&a, &(gfn_t){0}, 1, 0), 0); /* it is a hole, again */
+	while (!atomic_load(&over))
+		went += balloon_out(&a, &(gfn_t){0}, 1, 0);
 	return NULL;
 }
 
-static void *lets_them_queue(void *arg)
+/* The pages are coming, and the p2m lock is held: somebody is in line for it. */
+static void awaits_the_other(enum env_point p)
 {
-	(void)arg;
-	host_set_cpu(2);
-	p2m_lock(&a);
-	wait_for_line(3);
-	p2m_unlock(&a);
-	return NULL;
+	while (p == POINT_ALLOC && atomic_load(&a.lock.next) < atomic_load(&a.lock.owner) + 2)
+		usleep(100);
 }
 
-/* A vCPU takes 2 MiB of which page 100 is there; another waits for the lock, to give back the first. */
+/* A vCPU takes 2 MiB of which page 100 is there, in vain; another tries to give back the first meanwhile. */
 static void nobody_comes_between(void **state)
 {
-	pthread_t holder, other;
-	gfn_t g[100], first = GFN(0);
+	gfn_t g[100], first = GFN(0), elsewhere = GFN(LARGE_PAGES);
+	pthread_t other;
 
 	(void)state;
 	gfn_row(g, 0, 100);
+	assert_int_equal(balloon_out(&a, &elsewhere, 1, LARGE_ORDER), 1); /* there is room */
 	assert_int_equal(balloon_out(&a, g, 100, 0), 100);
-	assert_int_equal(pthread_create(&holder, NULL, lets_them_queue, NULL), 0);
-	wait_for_line(1);
-	assert_int_equal(pthread_create(&other, NULL, one_goes_out, NULL), 0);
+	assert_int_equal(pthread_create(&other, NULL, gives_page_0, NULL), 0);
+	host_on_point = awaits_the_other;
 	assert_int_equal(balloon_in(&a, &first, 1, LARGE_ORDER), 0);
-	pthread_join(holder, NULL);
+	host_on_point = NULL;
+	atomic_store(&over, true);
 	pthread_join(other, NULL);
-	assert_int_equal(a.stats.ballooned, 100);
-	assert_int_equal(a.memory_pages, 2000 - 100);
+	assert_int_equal(went, 0); /* it was a hole all the time */
+	assert_int_equal(a.stats.ballooned, LARGE_PAGES + 100);
+	assert_int_equal(a.memory_pages, 2000 - LARGE_PAGES - 100);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
