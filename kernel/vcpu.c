@@ -217,8 +217,9 @@ void vcpu_wait_memory(struct vcpu *v)
 		v->state = VCPU_MEMORY;
 		v->waited = true;
 		v->wants_copy = fund_refused_break();
-		if (!v->wait_ticket)
-			v->wait_rip = v->hv.regs.rip;
+		if (v->wait_ticket && v->wait_rip != v->hv.regs.rip)
+			waiters_done(v, now); /* a ticket is good for one instruction */
+		v->wait_rip = v->hv.regs.rip;
 		waiters_add(v, now);
 		waiters_serve(now, vcpu_ready);
 	}
@@ -229,11 +230,13 @@ void vcpu_wait_memory(struct vcpu *v)
 /*
  * Whose turn came may take an interrupt before it tries again, and the handler makes hypercalls and touches
  * pages: that is not what it waited for, and must not cost it its place. It is if it comes from the
- * instruction that waited. If that does not come for LOST_NS, it never will.
+ * instruction that waited. If that does not come for LOST_NS, it never will. And if the frame that was set
+ * aside is gone, whatever for, that was its turn: or a guest could stand in front for ever.
  */
 void vcpu_got_memory(struct vcpu *v)
 {
-	if (v->hv.regs.rip == v->wait_rip || machine_ns() >= v->turn_ns + LOST_NS)
+	if (v->hv.regs.rip == v->wait_rip || machine_ns() >= v->turn_ns + LOST_NS ||
+	    !fund_grants_left(&v->domain->space))
 		vcpu_wait_over(v);
 }
 

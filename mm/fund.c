@@ -479,6 +479,16 @@ bool fund_grant(struct space *s, bool from_reserve)
 	return ok;
 }
 
+bool fund_grants_left(const struct space *s)
+{
+	bool left;
+
+	fund_lock();
+	left = s->credits >= s->grants;
+	fund_unlock();
+	return left;
+}
+
 void fund_ungrant(struct space *s)
 {
 	fund_lock();

@@ -114,6 +114,8 @@ void fund_set_line(bool somebody_waits);
 bool fund_grant(struct space *s, bool from_reserve) must_check;
 /* It has what it wanted, or wants no more: what was set aside for it and not used is free. */
 void fund_ungrant(struct space *s);
+/* Whether of all frames that are granted to s now none has been taken. */
+bool fund_grants_left(const struct space *s);
 
 /* For audit, statistics and tests; a consistent pair. */
 struct fund_view {

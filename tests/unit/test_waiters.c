@@ -98,14 +98,12 @@ static void a_handler_costs_no_place(void **state)
 	assert_int_equal(vcpu(0)->wait_ticket, ticket);
 	assert_true(vcpu(0)->granted);
 	assert_int_equal(vcpu(1)->state, VCPU_MEMORY);
-	assert_int_equal(asks(0, 1), VCPU_RUNNABLE); /* the frame goes there */
-	assert_int_equal(vcpu(0)->wait_ticket, ticket);
+	assert_int_equal(asks(0, 1), VCPU_RUNNABLE); /* the frame goes there: that was its turn */
+	assert_int_equal(vcpu(0)->wait_ticket, 0);
 	vcpu(0)->hv.regs.rip = 0x1000;
 	assert_int_equal(asks(0, 0), VCPU_MEMORY);
-	release(1);
-	assert_int_equal(vcpu(0)->state, VCPU_RUNNABLE); /* before the one that came after it */
-	assert_int_equal(asks(0, 0), VCPU_RUNNABLE);
-	assert_int_equal(vcpu(0)->wait_ticket, 0);
+	ticket = vcpu(0)->wait_ticket;
+	assert_true(ticket > vcpu(1)->wait_ticket);
 	release(1);
 	assert_int_equal(vcpu(1)->state, VCPU_RUNNABLE);
 	vcpu(1)->hv.regs.rip = 0x3000;
@@ -115,6 +113,14 @@ static void a_handler_costs_no_place(void **state)
 	makes_a_call(1);
 	assert_int_equal(vcpu(1)->wait_ticket, 0);
 	assert_false(vcpu(1)->granted);
+	assert_int_equal(vcpu(0)->state, VCPU_RUNNABLE); /* it has that frame now */
+	vcpu(0)->hv.regs.rip = 0x4000;
+	host_fail_alloc(1);
+	assert_int_equal(asks(0, 2),
+	                 VCPU_RUNNABLE); /* refused, and served at once: by a ticket of its own */
+	assert_true(vcpu(0)->wait_ticket > ticket);
+	assert_int_equal(asks(0, 2), VCPU_RUNNABLE);
+	assert_int_equal(vcpu(0)->wait_ticket, 0);
 }
 
 /* Who has nothing to do any more wants nothing. */
