@@ -293,7 +293,10 @@ static void exit_cr(struct vcpu *v, const struct vmexit *x)
 		exit_gp(v);
 		return;
 	}
-	hvm->vcpu_write_cr(&v->hv, x->cr.number, x->cr.value);
+	if (!hvm->vcpu_write_cr(&v->hv, x->cr.number, x->cr.value)) {
+		exit_gp(v);
+		return;
+	}
 	if (x->cr.number == 8)
 		apic_write_cr8(v, x->cr.value);
 	exit_skip(v, x);

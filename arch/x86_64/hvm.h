@@ -190,8 +190,11 @@ struct hvm_ops {
 	bool (*vcpu_read_msr)(struct hvm_vcpu *v, uint32_t msr, uint64_t *value);
 	bool (*vcpu_write_msr)(struct hvm_vcpu *v, uint32_t msr, uint64_t value);
 
-	/* A write to CR0, CR3, CR4 or CR8 that kernel/ has allowed (arch/x86_64/guest/cr.c). */
-	void (*vcpu_write_cr)(struct hvm_vcpu *v, unsigned number, uint64_t value);
+	/*
+	 * A write to CR0, CR3, CR4 or CR8 that kernel/ has allowed (arch/x86_64/guest/cr.c). False, and nothing
+	 * changed: the CPU would load PDPTEs with it, and they are bad: #GP. Never for CR8.
+	 */
+	bool (*vcpu_write_cr)(struct hvm_vcpu *v, unsigned number, uint64_t value);
 
 	/* All there is to know, line by line, for a crash report. */
 	void (*vcpu_dump)(struct hvm_vcpu *v, void (*line)(const char *text));

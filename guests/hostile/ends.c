@@ -220,6 +220,16 @@ static void legacy_pae_reserved(void)
 	legacy_enter(legacy_pae, (uint32_t)(uint64_t)pdpt);
 }
 
+/* So is what is beyond MAXPHYADDR. CR0.CD is the hypervisor's: the CPU leaves this write to it. */
+static void legacy_pae_beyond(void)
+{
+	static uint64_t pdpt[4] __attribute__((aligned(4096)));
+
+	for (unsigned i = 0; i < 4; i++)
+		pdpt[i] = (uint64_t)(page_pd + i * 512) | UINT64_C(1) << 51 | 1;
+	legacy_enter(legacy_pae_cd, (uint32_t)(uint64_t)pdpt);
+}
+
 /* PDPTEs that are valid and point outside the memory. */
 static void legacy_pae_lies(void)
 {
@@ -282,6 +292,7 @@ static const struct {
     {"undefined_loop",   undefined_loop     },
     {"pae_outside",      legacy_pae_outside },
     {"pae_reserved",     legacy_pae_reserved},
+    {"pae_beyond",       legacy_pae_beyond  },
     {"pae_lies",         legacy_pae_lies    },
     {"task_gate",        legacy_gate        },
     {"task_jump",        legacy_jump        },

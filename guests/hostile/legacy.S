@@ -55,14 +55,19 @@ fill_tables:
 	mov %al, gdt + OWN_TSS2 + 4
 	ret
 
+	.globl legacy_pae_cd
+legacy_pae_cd:
+	mov $0xc0000000, %ecx
+	jmp 1f
 	.globl legacy_pae
 legacy_pae:
-	mov %ebx, %cr3
+	mov $0x80000000, %ecx
+1:	mov %ebx, %cr3
 	mov %cr4, %eax
 	or $CR4_PAE_, %eax
 	mov %eax, %cr4
 	mov %cr0, %eax
-	or $0x80000000, %eax
+	or %ecx, %eax
 	mov %eax, %cr0
 	mov %cr3, %eax
 	mov %eax, %cr3

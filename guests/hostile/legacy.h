@@ -9,6 +9,7 @@
 void legacy_enter(void (*where)(void), uint32_t argument) __attribute__((noreturn));
 
 void legacy_pae(void);       /* paging on, PAE, CR3 = EBX */
+void legacy_pae_cd(void);    /* the same, and caches off by the same write */
 void legacy_task_gate(void); /* an interrupt through a task gate */
 void legacy_task_jump(void); /* a far jump to a TSS */
 void legacy_ac_loop(void);   /* #AC whose delivery raises #AC (CVE-2015-5307) */

@@ -133,10 +133,13 @@ static bool fake_write_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t value)
 	return true;
 }
 
-static void fake_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value)
+static bool fake_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value)
 {
 	(void)number;
+	if (fake_of(v)->refuses_cr)
+		return false;
 	fake_of(v)->cr_written = value;
+	return true;
 }
 
 static void fake_dump(struct hvm_vcpu *v, void (*line)(const char *text))

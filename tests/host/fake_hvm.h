@@ -15,7 +15,7 @@ struct fake_vcpu {
 	struct hvm_event event; /* the last one injected */
 	int offered;            /* -1 none */
 	bool takes_interrupts;
-	bool refuses_state;
+	bool refuses_state, refuses_cr;
 	bool held_then; /* vcpu.held, when its state was last set */
 	uint64_t msr_written, cr_written;
 	void *data; /* of the test */

@@ -277,6 +277,11 @@ static void test_cr(void **state)
         });
 	expect_skipped();
 	assert_int_equal(f->cr_written, BIT(5));
+	f->refuses_cr = true;
+	dispatch((struct vmexit){
+	    .kind = EXIT_CR_WRITE, .length = 3, .cr = {4, 0}
+        });
+	expect_injected(VECTOR_GP);
 }
 
 static void test_plain(void **state)

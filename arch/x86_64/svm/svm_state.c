@@ -150,7 +150,8 @@ bool svm_vcpu_set_state(struct hvm_vcpu *v, const struct guest_state *s)
 	return true;
 }
 
-void svm_vcpu_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value)
+/* With nested paging, PDPTEs are not looked at before they are used (APM vol. 2, 15.25.10). */
+bool svm_vcpu_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value)
 {
 	struct vmcb *b = v->svm->vmcb;
 
@@ -166,11 +167,12 @@ void svm_vcpu_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value)
 		break;
 	case 8:
 		b->virtual_interrupt = (b->virtual_interrupt & ~V_TPR_MASK) | (value & V_TPR_MASK);
-		return;
+		return true;
 	default:
 		ASSERT(!"a control register that guests do not have");
 	}
 	svm_mode_changed(v->svm);
+	return true;
 }
 
 /* ---- MSRs ---- */

@@ -74,7 +74,7 @@ void svm_vcpu_get_state(struct hvm_vcpu *v, struct guest_state *s);
 bool svm_vcpu_set_state(struct hvm_vcpu *v, const struct guest_state *s);
 bool svm_vcpu_read_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t *value);
 bool svm_vcpu_write_msr(struct hvm_vcpu *v, uint32_t msr, uint64_t value);
-void svm_vcpu_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value);
+bool svm_vcpu_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value);
 void svm_vcpu_dump(struct hvm_vcpu *v, void (*line)(const char *text));
 
 /* svm_fetch.c: the guest's bytes at CS:RIP, at most INSN_MAX; returns how many. */

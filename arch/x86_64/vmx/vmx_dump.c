@@ -5,7 +5,7 @@
 #include "arch/x86_64/vmx/vmx_vcpu.h"
 #include "kernel/log.h"
 
-static unsigned phys_bits(void)
+unsigned vmx_phys_bits(void)
 {
 	return cpu_has_leaf(0x80000008) ? cpuid(0x80000008, 0).eax & 0xff : 36;
 }
@@ -15,7 +15,7 @@ void vmx_snapshot(struct vmcs_state *s)
 	for (unsigned i = 0; i < VMCS_NR_FIELDS; i++)
 		s->f[i] = vmread_any(vmcs_field_names[i].encoding);
 	s->caps = vmx_caps;
-	s->phys_bits = phys_bits();
+	s->phys_bits = vmx_phys_bits();
 	s->host_ia32e = true;
 	s->in_smm = false;
 	s->vtpr = 0;

@@ -147,23 +147,38 @@ static bool is_pae(uint64_t cr0, uint64_t cr4, uint64_t efer)
 /* False: one of them has a reserved bit, or the guest has no memory there. */
 static bool fetch_pdptes(struct hvm_vcpu *v, uint64_t cr3, uint64_t pdpte[4])
 {
-	uint64_t reserved = BITS(2, 1) | BITS(8, 5);
+	uint64_t reserved = BITS(2, 1) | BITS(8, 5) | ~BITS(vmx_phys_bits() - 1, 0);
 
 	if (mm_read(v->space, cr3 & BITS(31, 5), pdpte, 32) != MM_OK)
 		return false;
 	for (unsigned i = 0; i < 4; i++)
-		if ((pdpte[i] & 1) && ((pdpte[i] & reserved) || pdpte[i] >> 52))
+		if ((pdpte[i] & 1) && (pdpte[i] & reserved))
 			return false;
 	return true;
 }
 
-static void reload_pdptes(struct hvm_vcpu *v)
-{
-	uint64_t pdpte[4];
+/* Which changes of CR0 and CR4 make the CPU load them; a write to CR3 always does (SDM vol. 3, 4.4.1). */
+#define CR0_LOADS (CR0_CD | CR0_NW | CR0_PG)
+#define CR4_LOADS (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)
 
-	if (!is_pae(vmx_cr0(), vmx_cr4(), vmread(GUEST_EFER)) ||
-	    !fetch_pdptes(v, vmread(GUEST_CR3), pdpte))
-		return;
+static bool write_loads_pdptes(unsigned number, uint64_t value)
+{
+	uint64_t cr0 = vmx_cr0(), cr4 = vmx_cr4(), efer = vmread(GUEST_EFER);
+
+	switch (number) {
+	case 0:
+		return is_pae(value, cr4, cr_efer_lma(efer, value)) && ((value ^ cr0) & CR0_LOADS);
+	case 3:
+		return is_pae(cr0, cr4, efer);
+	case 4:
+		return is_pae(cr0, value, efer) && ((value ^ cr4) & CR4_LOADS);
+	default:
+		return false;
+	}
+}
+
+static void put_pdptes(const uint64_t pdpte[4])
+{
 	vmwrite(GUEST_PDPTE0, pdpte[0]);
 	vmwrite(GUEST_PDPTE1, pdpte[1]);
 	vmwrite(GUEST_PDPTE2, pdpte[2]);
@@ -307,10 +322,8 @@ static void write_cr0_guest(uint64_t value)
 	vmwrite(ENTRY_CONTROLS, efer & EFER_LMA ? entry | ENTRY_CTL_GUEST_64 : entry);
 }
 
-void vmx_vcpu_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value)
+static void write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value)
 {
-	bool borrowed = vmx_borrow(v);
-
 	switch (number) {
 	case 0:
 		write_cr0_guest(value);
@@ -324,11 +337,22 @@ void vmx_vcpu_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value)
 		break;
 	default:
 		v->vmx->cr8 = value & 15;
-		break;
+		return;
 	}
-	if (number != 8) {
-		reload_pdptes(v);
-		vmx_flush_vpid(v->vmx);
-	}
+	vmx_flush_vpid(v->vmx);
+}
+
+bool vmx_vcpu_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value)
+{
+	bool borrowed = vmx_borrow(v), loads = write_loads_pdptes(number, value), ok = true;
+	uint64_t pdpte[4];
+
+	if (loads)
+		ok = fetch_pdptes(v, number == 3 ? value : vmread(GUEST_CR3), pdpte);
+	if (ok && loads)
+		put_pdptes(pdpte);
+	if (ok)
+		write_cr(v, number, value);
 	vmx_return(v, borrowed);
+	return ok;
 }

@@ -86,7 +86,7 @@ uint64_t vmx_vcpu_cr4(struct hvm_vcpu *v);
 void vmx_vcpu_get_paging(struct hvm_vcpu *v, struct guest_state *s);
 void vmx_vcpu_get_state(struct hvm_vcpu *v, struct guest_state *s);
 bool vmx_vcpu_set_state(struct hvm_vcpu *v, const struct guest_state *s);
-void vmx_vcpu_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value);
+bool vmx_vcpu_write_cr(struct hvm_vcpu *v, unsigned number, uint64_t value);
 void vmx_state_reset(void); /* the guest fields of a new VMCS */
 uint64_t vmx_cr0(void);     /* CR0 as the guest believes it to be */
 
@@ -98,6 +98,7 @@ void vmx_msr_save(struct hvm_vcpu *v);
 
 /* vmx_dump.c */
 void vmx_snapshot(struct vmcs_state *s);
+unsigned vmx_phys_bits(void); /* MAXPHYADDR of this CPU */
 const struct vmx_rule *vmx_check_current(void);
 void vmx_vcpu_dump(struct hvm_vcpu *v, void (*line)(const char *text));
 
