@@ -67,6 +67,7 @@ struct vcpu {
 	uint64_t wait_ticket; /* place in the line, kept until it got its frame; 0 none */
 	uint64_t wait_rip;    /* where the instruction is that drew it */
 	uint64_t turn_ns;     /* when its turn came last */
+	unsigned turns;       /* with this ticket */
 	bool granted;         /* a frame is set aside for it */
 	bool wants_copy;      /* of a shared page; else a page that was never its own to write to */
 	bool waited;          /* or was paused, since the last pvclock update */

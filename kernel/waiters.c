@@ -23,7 +23,9 @@
  *
  * Why nobody starves. Each frame that comes back goes to the lowest ticket that may have
  * it; after PATIENCE_NS any ticket may have any frame that is not debt. So whoever waits
- * is served after at most as many frames as there were tickets before its own.
+ * is served after at most as many frames as there were tickets before its own. (An instruction
+ * that needs several frames keeps its ticket meanwhile, for TURNS_MOST turns: more than any needs. A guest
+ * can have one call begun anew with other arguments at each turn, and would stand in front for ever.)
  *
  * A vCPU of a paused domain keeps its place but is passed over: a frame set aside for
  * it would lie idle.
@@ -33,6 +35,7 @@
 #include "mm/fund.h"
 
 #define PATIENCE_NS UINT64_C(1000000000)
+#define TURNS_MOST  32u
 
 static struct {
 	struct vcpu *first;
@@ -72,6 +75,8 @@ void waiters_add(struct vcpu *v, uint64_t now)
 	struct vcpu **at = &line.first;
 
 	waiters_return_grant(v); /* a sibling was faster, or it needs one more */
+	if (v->turns >= TURNS_MOST)
+		waiters_done(v, now);
 	if (!line.first)
 		line.served_ns = now;
 	if (!v->wait_ticket) {
@@ -117,6 +122,7 @@ void waiters_done(struct vcpu *v, uint64_t now)
 		return;
 	waited = now - v->wait_began_ns;
 	v->wait_ticket = 0;
+	v->turns = 0;
 	v->waited_ns += waited;
 	v->longest_memory_ns = max_u64(v->longest_memory_ns, waited);
 	line.longest_ns = max_u64(line.longest_ns, waited);
@@ -190,6 +196,7 @@ static bool waiters_walk(uint64_t now, bool first, void (*ready)(struct vcpu *v)
 		}
 		line.served++;
 		line.served_ns = v->turn_ns = now;
+		v->turns++;
 		ready(waiters_take(at));
 	}
 	return left;

@@ -70,6 +70,29 @@ static void keeps_its_place(void **state)
 	assert_int_equal(vcpu(0)->wait_ticket, 0);
 }
 
+/* But not for ever: its ticket is good for so many turns (the call that it makes may be another one each time). */
+static void turns_are_counted(void **state)
+{
+	unsigned turns = 0;
+	uint64_t ticket;
+
+	(void)state;
+	assert_int_equal(asks(0, 0), VCPU_MEMORY);
+	assert_int_equal(asks(1, 0), VCPU_MEMORY);
+	ticket = vcpu(0)->wait_ticket;
+	release(1);
+	while (turns < 100 && vcpu(0)->state == VCPU_RUNNABLE) {
+		assert_int_equal(vcpu(1)->state, VCPU_MEMORY);
+		host_fail_alloc(1);
+		asks(0, 0);
+		turns++;
+	}
+	assert_in_range(turns, 16, 64);
+	assert_int_equal(vcpu(1)->state, VCPU_RUNNABLE);
+	assert_true(vcpu(0)->wait_ticket > ticket);
+	assert_int_equal(asks(1, 0), VCPU_RUNNABLE);
+}
+
 static void makes_a_call(unsigned i)
 {
 	const struct vmexit call = {.kind = EXIT_HYPERCALL, .length = 3};
@@ -290,6 +313,7 @@ int main(void)
 	    T(nobody_overtakes),
 	    T(line_before_newcomers),
 	    T(keeps_its_place),
+	    T(turns_are_counted),
 	    T(a_handler_costs_no_place),
 	    T(who_sleeps_leaves),
 	    T(guarantee_first),
