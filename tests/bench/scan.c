@@ -12,6 +12,7 @@
  *	time		pages become equal to others at random moments; passes until they are shared
  *	instructions	of whole passes, and of merges, by single steps of a child process
  *	merge_zero	the same of pages of zeroes
+ *	region		2 MiB of both guests become equal and are shared as a whole; then one of them is written to
  */
 #include <stdlib.h>
 #include <string.h>
@@ -346,6 +347,65 @@ static void tell_instructions(void)
 	tell_merges("merge_zero_instructions", ZEROES, none + 2 * quiet);
 }
 
+/* ---- 2 MiB, shared as a whole ---- */
+
+static void four_passes(void)
+{
+	for (unsigned i = 0; i < 4; i++)
+		pass();
+}
+
+/* The second guest's first write to a page of the region; and to another one. */
+static void first_write(void)
+{
+	if (mm_fault(&guest[1], GFN(5), FAULT_WRITE) != VERDICT_RESUME)
+		exit(1);
+}
+
+static void next_write(void)
+{
+	if (mm_fault(&guest[1], GFN(6), FAULT_WRITE) != VERDICT_RESUME)
+		exit(1);
+}
+
+static void region_must(bool holds)
+{
+	if (!holds) {
+		fprintf(stderr, "bench-scan: a region of 2 MiB was not shared as a whole\n");
+		exit(1);
+	}
+}
+
+static void tell_region(void)
+{
+	uint64_t none = count_steps(nothing), quiet, leaves = large_leaves_now();
+	struct mm_stats a, b;
+
+	for (unsigned i = 0; i < SETTLING; i++)
+		pass();
+	quiet = count_steps(pass) - none;
+	for (uint64_t i = 0; i < LARGE_PAGES; i++) {
+		put(i, BIT(43) | i);
+		put(PAGES + i, BIT(43) | i);
+	}
+	a = mm_stats();
+	tell("region_merge_instructions", "instructions/page freed",
+	     (double)(count_steps(four_passes) - none - 4 * quiet) / LARGE_PAGES);
+	four_passes();
+	b = mm_stats();
+	region_must(b.pages_saved - a.pages_saved == LARGE_PAGES && large_leaves_now() == leaves);
+	tell("region_merge_read", "pages", (double)(b.pages_fingerprinted - a.pages_fingerprinted));
+	tell("region_merge_compared", "pages", (double)(b.pages_compared - a.pages_compared));
+	tell_quiet("steady_read_pages_0pct_region");
+	tell("region_first_break_instructions", "instructions",
+	     (double)(count_steps(first_write) - none));
+	first_write();
+	region_must(large_leaves_now() == leaves - 1 &&
+	            mm_stats().pages_saved == b.pages_saved - 1);
+	tell("region_next_break_instructions", "instructions",
+	     (double)(count_steps(next_write) - none));
+}
+
 /* ---- all of it ---- */
 
 static void small_leaves(void)
@@ -396,6 +456,9 @@ static void large_leaves(void)
 	finish();
 	start(&ept_format, DIRTY_FLAGS, true);
 	tell_time("large");
+	finish();
+	start(&ept_format, DIRTY_FLAGS, true);
+	tell_region();
 	finish();
 }
 
