@@ -71,6 +71,22 @@ int console_getc(void)
 	return c;
 }
 
+void console_queue(bool on)
+{
+	if (serial)
+		uart_queue(on);
+}
+
+bool console_pump(void)
+{
+	return serial && uart_pump();
+}
+
+size_t console_room(void)
+{
+	return serial ? uart_room() : SIZE_MAX;
+}
+
 void console_drain(void)
 {
 	if (serial)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The operator's console: serial line, screen and keyboard behind one putc and
- * one getc. Each device is polled; none raises interrupts.
+ * one getc. Each device is polled; none raises interrupts. Only the serial line keeps its output in a queue.
  */
 #ifndef DRIVERS_CONSOLE_H
 #define DRIVERS_CONSOLE_H
@@ -14,7 +14,11 @@ void console_init(void);
 void console_screen(const struct fb_info *fb);
 void console_putc(char c);
 int console_getc(void);
-/* Wait until the last character has left the machine. */
+/* See kernel/machine.h, machine_output_*. */
+void console_queue(bool on);
+bool console_pump(void);
+size_t console_room(void);
+/* Wait until the last character has left the machine; no queue any more. */
 void console_drain(void);
 /* "serial 0x3f8, VGA text" */
 const char *console_describe(void);
@@ -24,6 +28,9 @@ const char *console_describe(void);
 bool uart_init(const char *spec);
 void uart_putc(char c);
 int uart_getc(void);
+void uart_queue(bool on);
+bool uart_pump(void);
+size_t uart_room(void);
 void uart_flush(void);
 uint16_t uart_port(void);
 

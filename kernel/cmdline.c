@@ -22,6 +22,7 @@ static const struct {
     {"com1",           ANY   },
     {"loglvl",         ANY   },
     {"noreboot",       SWITCH},
+    {"sync_console",   SWITCH},
     {"maxcpus",        NUMBER},
     {"smt",            SWITCH},
     {"reserve",        ANY   },

@@ -403,6 +403,11 @@ size_t console_partial(struct domain *d, char *text, size_t bytes);
 /* ---- console_ring.c: xen/io/console.h ---- */
 /* Take a little of what the guest wrote; true: there is more. */
 bool console_ring_drain(struct domain *d);
+/*
+ * The operator's line is behind, so v must not print now (hc_console.c): let it make its call again. It has given
+ * its CPU to whoever else wants it.
+ */
+bool console_must_wait(struct vcpu *v) must_check;
 /* Give the guest what was typed; returns how many bytes its ring had room for. */
 size_t console_ring_type(struct domain *d, const char *bytes, size_t n);
 

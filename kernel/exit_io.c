@@ -138,6 +138,8 @@ static void string_out(struct string_io *io, struct vcpu *v)
 		string_advance(io, v, io->count);
 		return;
 	}
+	if (console_must_wait(v))
+		return;
 	rc = guest_copy_in(&io->copy, text, at, n);
 	if (rc) {
 		string_fault(io, v, rc);
@@ -161,18 +163,23 @@ static void io_string(struct vcpu *v, const struct vmexit *x)
 	guest_copy_end(&io.copy);
 }
 
-static void io_out(struct vcpu *v, const struct vmexit *x)
+/* False: not now, the same instruction again. */
+static bool io_out(struct vcpu *v, const struct vmexit *x)
 {
 	uint8_t value = (uint8_t)v->hv.regs.gpr[RAX];
 	char c = (char)value;
 
 	if (x->io.bytes != 1)
-		return;
-	if (x->io.port == PORT_CONSOLE)
+		return true;
+	if (x->io.port == PORT_CONSOLE) {
+		if (console_must_wait(v))
+			return false;
 		console_write(v->domain, &c, 1);
-	else if (x->io.port == ACPI_PORT_SLEEP_CONTROL && (value & ACPI_SLEEP_ENABLE) &&
-	         ACPI_SLEEP_TYPE(value) == ACPI_SLEEP_S5)
+	}
+	if (x->io.port == ACPI_PORT_SLEEP_CONTROL && (value & ACPI_SLEEP_ENABLE) &&
+	    ACPI_SLEEP_TYPE(value) == ACPI_SLEEP_S5)
 		domain_shutdown(v->domain, SHUTDOWN_POWEROFF_);
+	return true;
 }
 
 void exit_io(struct vcpu *v, const struct vmexit *x)
@@ -184,7 +191,7 @@ void exit_io(struct vcpu *v, const struct vmexit *x)
 	}
 	if (x->io.in)
 		io_in(v, x);
-	else
-		io_out(v, x);
+	else if (!io_out(v, x))
+		return;
 	hvm->vcpu_skip(&v->hv, x);
 }

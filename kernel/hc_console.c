@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* console_io: writing lines. Reading is not offered. */
 #include "kernel/hypercall.h"
+#include "kernel/log.h"
+#include "kernel/sched.h"
 
 #define CHUNK 256u /* bytes an entry; then the call goes on with the rest */
+
+bool console_must_wait(struct vcpu *v)
+{
+	if (!log_crowded())
+		return false;
+	sched_yield(v);
+	return true;
+}
 
 int64_t hc_console_io(struct hypercall *h)
 {
@@ -12,6 +22,8 @@ int64_t hc_console_io(struct hypercall *h)
 
 	if (h->arg[0] != CONSOLEIO_write)
 		return -XEN_ENOSYS;
+	if (console_must_wait(h->v))
+		return HC_AGAIN;
 	rc = guest_copy_in(&h->copy, text, h->arg[2], n);
 	if (rc)
 		return rc;

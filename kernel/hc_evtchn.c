@@ -144,7 +144,7 @@ static int64_t hc_send(struct hypercall *h, uint32_t port)
 
 	switch (rc) {
 	case 1 + SPECIAL_CONSOLE:
-		return console_ring_drain(h->d) ? HC_AGAIN : 0;
+		return console_must_wait(h->v) || console_ring_drain(h->d) ? HC_AGAIN : 0;
 	case 1 + SPECIAL_STORE:
 		return xenstore_event(h->d) ? HC_AGAIN : 0;
 	default:

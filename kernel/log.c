@@ -22,6 +22,8 @@
 #define LINE_BYTES   512u
 #define PROMPT_BYTES 320u
 #define PRINT_BYTES  2048u
+#define CROWDED                                                                                    \
+	8192u /* bytes that are left of the queue: for lines of our own, and those that guests have begun */
 
 static struct spinlock lock;
 static bool panicking;
@@ -212,6 +214,22 @@ void log_panic_mode(void)
 		machine_putc('\n');
 	prompt_shown = false;
 	focus = 0;
+}
+
+bool log_pump(void)
+{
+	bool left;
+
+	if (!spin_trylock(&lock))
+		return true;
+	left = machine_output_pump();
+	log_unlock();
+	return left;
+}
+
+bool log_crowded(void)
+{
+	return machine_output_room() < CROWDED;
 }
 
 void log_set_level(enum log_level level)

@@ -44,6 +44,13 @@ void log_prompt(const char *text, size_t cursor);
  */
 void log_panic_mode(void);
 
+/*
+ * The serial line's queue (machine_output_queue). log_pump: send what it takes at once; returns whether something
+ * is left, or somebody is at it now. log_crowded: guests should print nothing more for the moment.
+ */
+bool log_pump(void);
+bool log_crowded(void);
+
 void log_set_level(enum log_level level);
 /*
  * The next line of the ring, with its time of day since boot in front, at or

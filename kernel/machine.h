@@ -50,6 +50,15 @@ void machine_timer(uint64_t deadline_ns);
 void machine_putc(char c); /* '\n' becomes CR LF where that is needed; safe in a panic */
 int machine_getc(void);    /* the next byte typed, or -1; polls, never waits */
 
+/*
+ * A serial line is slow. On: what is printed waits in a queue from now on, and machine_putc waits only if that is
+ * full. Off, as it is at first: all that waits is sent, and each byte before machine_putc returns.
+ */
+void machine_output_queue(bool on);
+bool machine_output_pump(
+    void); /* send what the line takes at once; returns whether something is left */
+size_t machine_output_room(void); /* bytes that the queue can take */
+
 /* ---- the port by which a trace leaves (drivers/trace_port.c) ---- */
 
 const char *machine_trace_port(void); /* which; NULL if there is none */

@@ -150,7 +150,8 @@ void kernel_main(const struct boot_info *bi)
 	reclaim_set_compressor(squeeze_ask);
 	machine_release_cpus();       /* each comes to kernel_main_ap */
 	startup_domains(bi, refused); /* what the config asks for; the ready line */
-	sched_run();                  /* guests, and the monitor between them */
+	machine_output_queue(!cmdline_bool("sync_console", false));
+	sched_run(); /* guests, and the monitor between them */
 }
 
 void kernel_main_ap(void)

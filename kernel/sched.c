@@ -28,6 +28,7 @@
  */
 #include "kernel/sched.h"
 #include "kernel/exit.h"
+#include "kernel/log.h"
 #include "kernel/overcommit.h"
 #include "kernel/squeeze.h"
 #include "kernel/reclaim.h"
@@ -37,6 +38,7 @@
 #include "mm/mm.h"
 
 #define TICK_NS         UINT64_C(10000000)  /* console and timers are looked at this often */
+#define OUTPUT_NS       UINT64_C(1000000)   /* a serial line's FIFO is empty in 1.4 ms */
 #define IDLE_TICK_NS    UINT64_C(200000000) /* of the other CPUs when nothing is to do */
 #define SCAN_BUSY_SHARE (PACE_WHOLE / 100)  /* of a CPU, while guests want it */
 #define SCAN_BUSY_CHUNK 32u
@@ -51,6 +53,7 @@ struct cpu_sched {
 	_Atomic bool parked;
 	bool online;
 	bool monitor; /* the operator's command has more to print (CPU 0) */
+	bool output;  /* and the serial line more to send */
 	struct vcpu *current;
 	uint64_t armed_ns; /* what machine_timer was told */
 	uint64_t tick_ns;  /* next look at the slow things */
@@ -401,6 +404,8 @@ struct sched_cpu_stats sched_cpu_stats(unsigned cpu)
 static void sched_rearm(struct cpu_sched *c, uint64_t deadline)
 {
 	deadline = min_u64(deadline, timer_next_ns());
+	if (c->output)
+		deadline = min_u64(deadline, machine_ns() + OUTPUT_NS);
 	c->armed_ns = deadline;
 	machine_timer(deadline);
 }
@@ -448,6 +453,8 @@ static void sched_softwork(struct cpu_sched *c)
 	uint64_t now;
 
 	sched_park_if_asked();
+	if (machine_cpu() == 0)
+		c->output = log_pump();
 	timer_tick();
 	now = machine_ns();
 	if (now < c->tick_ns)
@@ -488,6 +495,8 @@ static bool sched_stay(struct cpu_sched *c, struct vcpu *v)
 	uint64_t now = machine_ns();
 
 	c->poll = false;
+	if (c->output)
+		c->output = log_pump();
 	timer_tick();
 	if (c->resched || stop_asked || !vcpu_may_run(v))
 		return false;

@@ -51,6 +51,21 @@ int machine_getc(void)
 	return console_getc();
 }
 
+void machine_output_queue(bool on)
+{
+	console_queue(on);
+}
+
+bool machine_output_pump(void)
+{
+	return console_pump();
+}
+
+size_t machine_output_room(void)
+{
+	return console_room();
+}
+
 void machine_reboot(void)
 {
 	asm volatile("cli" ::: "memory");

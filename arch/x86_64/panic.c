@@ -137,6 +137,7 @@ static void panic_begin(const char *message)
 	}
 	log_panic_mode();
 	cpus_stop();
+	machine_output_queue(false);
 	log_print("\n");
 	log_tag("panic %s", message);
 	panic_line("panic on CPU %d: %s", me, message);

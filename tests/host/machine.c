@@ -92,6 +92,18 @@ weak void machine_putc(char c)
 	}
 }
 
+size_t host_output_room = SIZE_MAX; /* what the serial line's queue can take */
+
+weak bool machine_output_pump(void)
+{
+	return host_output_room != SIZE_MAX;
+}
+
+weak size_t machine_output_room(void)
+{
+	return host_output_room;
+}
+
 weak int machine_getc(void)
 {
 	return -1;

@@ -17,6 +17,7 @@ extern uint64_t host_timer_ns[HOST_MAX_CPUS]; /* what machine_timer was told */
 extern unsigned host_cpus;
 extern char host_console[65536]; /* what was printed, NUL at the end */
 
+extern size_t host_output_room;
 extern uint8_t host_trace[1u << 20]; /* what left by the trace's port */
 extern size_t host_trace_bytes;      /* set to 0 to begin anew */
 extern size_t host_trace_takes;      /* the port takes no more than so much at a time */

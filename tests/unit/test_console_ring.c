@@ -208,12 +208,54 @@ static void the_port(void **state)
 	assert_int_equal(console_ring_type(d, "x", 1), 1);
 }
 
+static bool goes_on(const struct vmexit *x, uint64_t nr, uint64_t op, uint64_t arg)
+{
+	struct fake_vcpu *f = fake_of(&v->hv);
+
+	v->hv.regs.gpr[RAX] = nr;
+	v->hv.regs.gpr[RDI] = op;
+	v->hv.regs.gpr[RSI] = arg;
+	v->hv.regs.gpr[RDX] = ARGS;
+	f->skips = 0;
+	exit_dispatch(v, x);
+	return f->skips;
+}
+
+/* The operator's line is behind: whichever way a guest prints, it makes its call again until there is room. */
+static void the_line_is_behind(void **state)
+{
+	const struct vmexit call = {.kind = EXIT_HYPERCALL, .length = 3};
+	const struct vmexit out = {
+	    .kind = EXIT_IO, .length = 1, .io = {.port = 0xe9, .bytes = 1}
+        };
+	uint32_t port = d->special[SPECIAL_CONSOLE].port;
+
+	(void)state;
+	say("ring\n");
+	for (unsigned round = 0; round < 2; round++) {
+		bool room = round == 1;
+
+		host_output_room = room ? 20000 : 100;
+		assert_int_equal(mm_write(&d->space, ARGS, "call\n", 5), MM_OK);
+		assert_int_equal(goes_on(&call, __HYPERVISOR_console_io, CONSOLEIO_write, 5), room);
+		assert_int_equal(goes_on(&out, '\n', 0, 0), room);
+		assert_int_equal(mm_write(&d->space, ARGS, &port, 4), MM_OK);
+		assert_int_equal(goes_on(&call, __HYPERVISOR_event_channel_op, EVTCHNOP_send, ARGS),
+		                 room);
+		assert_int_equal(ring->out_cons, room ? 5 : 0);
+		assert_string_equal(host_console,
+		                    room ? "(d1 fake1) call\n(d1 fake1) \n(d1 fake1) ring\n" : "");
+	}
+	host_output_room = SIZE_MAX;
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, start, stop)
 	const struct CMUnitTest tests[] = {
 	    T(where_it_is),        T(what_is_written_is_shown), T(a_full_ring),
 	    T(impossible_indices), T(what_is_typed_arrives),    T(the_port),
+	    T(the_line_is_behind),
 	};
 
 	return cmocka_run_group_tests_name("console_ring", tests, NULL, NULL);
