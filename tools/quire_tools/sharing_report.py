@@ -78,7 +78,7 @@ Made by
 One instruction is one nanosecond of this machine's time, for both of its CPUs together, so a second here is what a CPU does in {giga} instructions, and two runs agree but for
 what the monitor's typing disturbs. Time counts from the guests' start, without the moments in which they were held. But the guests' own clocks go on meanwhile, so
 that work which is due by then is done at once: counting often makes them busier, and sharing later. The scanner and its policy are the default ones,
-which work in idle time and in a twentieth of busy time.
+which work in idle time and take one per cent of a busy CPU.
 
 Each cell is what Quire saves / what there was to save, in MiB, at one and the same instant: the monitor's figure and the oracle's, which counts equal pages in a [core
 file](dump-core.md) of that instant. *zero* are pages that are all zero (written once; never-touched memory saves nothing in any figure), *self* further pages equal within one guest, *inter* further pages equal
