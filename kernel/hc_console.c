@@ -10,6 +10,7 @@ bool console_must_wait(struct vcpu *v)
 {
 	if (!log_crowded())
 		return false;
+	(void)log_pump(); /* rather than only wait for CPU 0 */
 	sched_yield(v);
 	return true;
 }

@@ -53,7 +53,7 @@ struct cpu_sched {
 	_Atomic bool parked;
 	bool online;
 	bool monitor; /* the operator's command has more to print (CPU 0) */
-	bool output;  /* and the serial line more to send */
+	bool output;  /* and the serial line more to send (CPU 0) */
 	struct vcpu *current;
 	uint64_t armed_ns; /* what machine_timer was told */
 	uint64_t tick_ns;  /* next look at the slow things */
@@ -453,8 +453,7 @@ static void sched_softwork(struct cpu_sched *c)
 	uint64_t now;
 
 	sched_park_if_asked();
-	if (machine_cpu() == 0)
-		c->output = log_pump();
+	c->output = log_pump() && machine_cpu() == 0; /* which comes back for it */
 	timer_tick();
 	now = machine_ns();
 	if (now < c->tick_ns)
