@@ -8,6 +8,7 @@ static uint64_t inject_k, inject_until_ns, inject_asked, inject_count;
 
 static void inject_set(uint64_t k, uint64_t until_ns)
 {
+	__atomic_store_n(&inject_asked, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&inject_k, k, __ATOMIC_RELAXED);
 	__atomic_store_n(&inject_until_ns, until_ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&inject_on, k || until_ns, __ATOMIC_RELAXED);
@@ -28,6 +29,20 @@ uint64_t inject_refused(void)
 	return __atomic_load_n(&inject_count, __ATOMIC_RELAXED);
 }
 
+/*
+ * Request n: one of each k that follow each other. Which one changes: who asks twice for what it needs, and begins
+ * anew when the second is refused, would never get it if that were the second of each two.
+ */
+static bool inject_is_kth(uint64_t n, uint64_t k)
+{
+	uint64_t drawn =
+	    n / k *
+	    UINT64_C(
+	        0x9e3779b97f4a7c15); /* 2^64 by the golden ratio: its high bits are well mixed */
+
+	return n % k == (drawn >> 33) % k;
+}
+
 bool inject_refuses_now(void)
 {
 	uint64_t k = __atomic_load_n(&inject_k, __ATOMIC_RELAXED);
@@ -35,7 +50,7 @@ bool inject_refuses_now(void)
 	bool refused = machine_ns() < until;
 
 	if (k)
-		refused = __atomic_add_fetch(&inject_asked, 1, __ATOMIC_RELAXED) % k == 0;
+		refused = inject_is_kth(__atomic_fetch_add(&inject_asked, 1, __ATOMIC_RELAXED), k);
 	if (refused)
 		__atomic_fetch_add(&inject_count, 1, __ATOMIC_RELAXED);
 	return refused;

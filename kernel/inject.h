@@ -8,7 +8,7 @@
 
 #include "mm/leaf/types.h"
 
-/* Every k-th request for a frame from now on; 0: none. */
+/* One of every k requests for a frame from now on; 0: none. */
 void inject_every(uint64_t k);
 /* All requests until then (machine_ns). */
 void inject_all_until(uint64_t ns);

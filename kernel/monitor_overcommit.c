@@ -230,15 +230,17 @@ bool monitor_frames(struct run *r)
 
 bool monitor_refuse(struct run *r)
 {
-	const char *what = r->word[1];
+	const char *what = r->words > 1 ? r->word[1] : "";
 	bool every = !strcmp(what, "every"), all = !strcmp(what, "all");
 	uint64_t n = 0;
 
-	if ((every || all) != (r->words == 3) || (!every && !all && strcmp(what, "off")))
+	if ((every || all) != (r->words == 3) || (r->words == 2 && strcmp(what, "off")))
 		return monitor_fail(r, "`every K`, `all MS` or `off`");
 	if (r->words == 3 && !monitor_number(r, r->word[2], every ? "K" : "the milliseconds", &n))
 		return true;
-	if (all)
+	if (r->words == 1)
+		log_print("%lu requests were refused so far\n", inject_refused());
+	else if (all)
 		inject_all_until(machine_ns() + n * UINT64_C(1000000));
 	else
 		inject_every(n);
