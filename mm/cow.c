@@ -19,7 +19,9 @@
  * an earlier one to this page, which x86 promises never happens (SDM vol. 3, 8.2).
  *
  * A take-over and an unprotect only add rights to the same frame: no flush. A CPU
- * with the old translation faults once more and is told to go on.
+ * with the old translation faults once more and is told to go on. But the frame that is taken over may be one
+ * that a merge has just put there, and a CPU may read the one before it until the batch is flushed
+ * (merge.c): that flush is made now (flush_settle), for the same reason as with a break.
  */
 #include "mm/cow.h"
 #include "mm/compress.h"
@@ -68,6 +70,7 @@ static void cow_take_over(struct space *s, gfn_t gfn, mfn_t mfn, struct p2m_slot
 {
 	uint64_t *e = cow_small(s, gfn, p);
 
+	flush_settle(s);
 	fund_hold(s, 1);
 	frame_count(FRAME_SHARED, FRAME_PRIVATE, 1);
 	frame_set_flag(frame_at(mfn), FRAME_STALE);

@@ -43,7 +43,7 @@ void flush_space_init(struct space *s)
 {
 	/* Generation 1 is news to every CPU, as `seen` is zero. */
 	atomic_store_explicit(&s->generation, 1, memory_order_relaxed);
-	s->harvest_owes = 0;
+	s->harvest_owes = s->switch_owes = 0;
 	for (unsigned c = 0; c < ENV_MAX_CPUS; c++)
 		atomic_store_explicit(&s->seen[c], 0, memory_order_relaxed);
 }
@@ -112,4 +112,23 @@ void flush_wait(struct space *s, uint64_t generation)
 	for (unsigned cpu = 0; any && cpu < mm.nr_cpus; cpu++)
 		while (flush_owes(cpu, s, generation))
 			env_relax();
+}
+
+void flush_owe(struct space *s)
+{
+	ASSERT(spin_is_locked(&s->lock));
+	s->switch_owes = atomic_load_explicit(&s->generation, memory_order_relaxed) + 1;
+}
+
+void flush_settle(struct space *s)
+{
+	uint64_t owes = s->switch_owes;
+
+	ASSERT(spin_is_locked(&s->lock));
+	if (!owes)
+		return;
+	if (atomic_load_explicit(&s->generation, memory_order_relaxed) < owes)
+		owes = flush_begin(s); /* else it has begun, and need not have ended */
+	flush_wait(s, owes);
+	s->switch_owes = 0;
 }

@@ -24,6 +24,15 @@ static inline void flush_space(struct space *s)
 }
 
 /*
+ * A leaf leads to another frame of the same content: the flush may come later (a merge makes one for a whole
+ * batch), but before anybody writes there, or one CPU would read the old frame after another has written to the new.
+ * flush_owe says so; flush_settle, before a leaf becomes writable without a flush of its own, makes it come true.
+ * The p2m lock is held.
+ */
+void flush_owe(struct space *s);
+void flush_settle(struct space *s);
+
+/*
  * Kick each CPU that has been in guest mode ever since the last call, whatever space it runs:
  * so that it empties its modification log. Does not wait. The scan lock is held.
  */

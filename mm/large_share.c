@@ -130,6 +130,7 @@ void large_set_shared(struct space *s, gfn_t first, mfn_t run)
 		shared = f->leaf(run, 2, f->access(v) & ~PTE_W, PTE_SW_SHARED);
 		shared |= v & f->accessed_mask;
 	} while (!p2m_entry_cas(e, &v, shared));
+	flush_owe(s);
 	s->stats.private_pages -= LARGE_PAGES;
 	s->stats.shared_mappings += LARGE_PAGES;
 	s->stats.merges += LARGE_PAGES;

@@ -23,7 +23,8 @@
  *
  * Why the second flush. After the switch another CPU may still read the old
  * frame through its TLB. That is the same content, until the old frame is
- * freed and scrubbed, or until a break gives the page a newer content.
+ * freed and scrubbed, or until the page gets a newer content: by a break, which flushes, or
+ * by a take-over, before which the flush that is owed is made (flush_settle).
  *
  * Which frame survives. A page that matches a shared frame, or a constant one,
  * gives up its own. Of two private pages one is chosen at random, so that no

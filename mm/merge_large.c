@@ -132,16 +132,31 @@ static bool whole_loses(const struct space *s, mfn_t frames)
 	return whole_repeats(frames);
 }
 
-/* A match of page i of the leaf, as the run that it would be a part of. Returns what it seems. */
-static enum whole_seems whole_try(const struct space *s, mfn_t frames, unsigned i,
-                                  const struct index_match *m)
+/* What is looked for, and whether whole_loses: it takes 512 lookups, and is asked once. */
+struct whole_seek {
+	const struct space *space;
+	mfn_t frames;
+	bool asked, loses;
+};
+
+static bool whole_would_lose(struct whole_seek *w)
 {
+	if (!w->asked)
+		w->loses = whole_loses(w->space, w->frames);
+	w->asked = true;
+	return w->loses;
+}
+
+/* A match of page i of the leaf, as the run that it would be a part of. Returns what it seems. */
+static enum whole_seems whole_try(struct whole_seek *w, unsigned i, const struct index_match *m)
+{
+	mfn_t frames = w->frames;
 	enum whole_seems seems;
 
 	if (m->mfn.n % LARGE_PAGES != i || m->mfn.n == frames.n + i || !(m->shared || m->large))
 		return WHOLE_DIFFERS;
 	seems = whole_compare(frames, MFN(m->mfn.n - i), m->shared);
-	if (seems == WHOLE_EQUAL && !m->shared && whole_loses(s, frames))
+	if (seems == WHOLE_EQUAL && !m->shared && whole_would_lose(w))
 		return WHOLE_DIFFERS;
 	return seems;
 }
@@ -149,6 +164,7 @@ static enum whole_seems whole_try(const struct space *s, mfn_t frames, unsigned 
 struct merge_run merge_large_seek(struct space *s, mfn_t frames)
 {
 	struct merge_run run = {.frames = MFN_NONE};
+	struct whole_seek w = {.space = s, .frames = frames};
 
 	ASSERT(lock_held(LOCK_SCAN));
 	for (unsigned i = 0; i < LARGE_PAGES; i += LARGE_PAGES / PROBES) {
@@ -159,7 +175,7 @@ struct merge_run merge_large_seek(struct space *s, mfn_t frames)
 		found = index_lookup(whole_fingerprint(MFN(frames.n + i)), s->share_group);
 		for (unsigned k = 0; k < found.n; k++) {
 			const struct index_match *m = &found.match[k];
-			enum whole_seems seems = whole_try(s, frames, i, m);
+			enum whole_seems seems = whole_try(&w, i, m);
 
 			run.later |= seems == WHOLE_LATER;
 			if (seems != WHOLE_EQUAL)

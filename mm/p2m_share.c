@@ -10,6 +10,7 @@
  * between the steps are the caller's (mm/merge.c).
  */
 #include "mm/quiet.h"
+#include "mm/flush.h"
 #include "mm/fund.h"
 #include "mm/scan.h"
 #include "mm/trace.h"
@@ -161,6 +162,7 @@ void p2m_switch(struct space *s, gfn_t gfn, mfn_t survivor, struct deferred *d)
 	ASSERT(d->space == s && mfn_valid(old));
 	ASSERT(mm.format->sw(p2m_entry_get(e)) & PTE_SW_PROTECTED);
 	leaf_set_shared(e, survivor);
+	flush_owe(s);
 	s->stats.private_pages--;
 	s->stats.merges++;
 	if (mfn_eq(survivor, zero_frame())) {

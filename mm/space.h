@@ -110,6 +110,7 @@ struct space {
 	_Atomic uint64_t generation;         /* flush.c */
 	_Atomic uint64_t seen[ENV_MAX_CPUS]; /* the generation each CPU has flushed to */
 
+	uint64_t switch_owes; /* the generation that the last switch of a frame asks for; 0: paid */
 	uint64_t harvest_owes;  /* the generation that the last harvest asks for */
 	struct p2m_cursor near; /* the last one used; forgotten when a table is released */
 

@@ -293,6 +293,8 @@ static uint64_t trace_collect(struct space *s, uint64_t budget)
 	uint64_t dirty = 0, end;
 
 	p2m_lock(s);
+	/* From entry to entry: a guest may have one far away, and nothing before it. */
+	trace.at = min_u64(max_u64(trace.at, p2m_next_locked(s, GFN(trace.at)).n), s->end);
 	end = min_u64(trace.at + budget, s->end);
 	if (trace.at < end)
 		dirty = p2m_harvest(s, GFN(trace.at), end - trace.at);

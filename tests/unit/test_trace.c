@@ -419,6 +419,37 @@ static void test_no_memory(void **state)
 	assert_int_equal(trace_start(&sink), MM_OK);
 }
 
+static void sink_ignore(struct trace_record r)
+{
+	last = r;
+}
+
+static unsigned steps_of_a_pass(void)
+{
+	unsigned n = 1;
+
+	while (!trace_step(4096))
+		n++;
+	return n;
+}
+
+/* A guest moves one page to the other end of what there can be: a pass goes from entry to entry, not by numbers. */
+static void test_far_page(void **state)
+{
+	const struct trace_sink ignore = {sink_ignore, sink_room};
+	gfn_t near = GFN(1), far = GFN(GFN_LIMIT - 1024);
+	unsigned before;
+
+	(void)state;
+	make(1);
+	assert_int_equal(trace_start(&ignore), MM_OK);
+	before = steps_of_a_pass();
+	assert_int_equal(balloon_out(&guest[1], &near, 1, 0), 1);
+	assert_int_equal(balloon_in(&guest[1], &far, 1, 0), 1);
+	assert_in_range(steps_of_a_pass(), before, before + 8);
+	trace_stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -439,6 +470,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_end_is_told, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_off_costs_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_far_page, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
