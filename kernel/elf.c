@@ -31,6 +31,7 @@
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
 
 #define MAX_HEADERS 4096u /* program or section headers that we are ready to walk */
+#define NOTES_MAX   0x100000u
 
 struct ehdr64 {
 	uint8_t ident[16];
@@ -79,6 +80,7 @@ struct reader {
 	struct ehdr64 head; /* of either width */
 	struct elf_plan *plan;
 	bool entry_found;
+	uint64_t note_bytes; /* read so far: headers may all name the same, large ones */
 };
 
 /* Whether [offset, offset + length) lies in the file. */
@@ -201,6 +203,9 @@ static const char *read_notes(struct reader *r, uint64_t offset, uint64_t bytes,
 {
 	const uint8_t *p = r->image + offset;
 
+	r->note_bytes += bytes;
+	if (r->note_bytes > NOTES_MAX)
+		return "its ELF notes are longer than 1 MiB in all";
 	align = align == 8 ? 8 : 4;
 	while (!r->entry_found && bytes >= 12) {
 		uint32_t n[3];

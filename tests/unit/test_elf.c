@@ -200,6 +200,26 @@ static void the_note_may_be_in_a_section_only(void **state)
 	assert_int_equal(p.entry, ENTRY);
 }
 
+/* What is walked is bounded, whatever the headers say: all of them may name the same notes, and large ones. */
+static void notes_are_bounded(void **state)
+{
+	const size_t bytes = BYTES + (2u << 20);
+	uint8_t *big = calloc(1, bytes);
+	struct image m = wide();
+	struct elf_plan p;
+
+	(void)state;
+	phdr(&m, 2)->p_offset = BYTES;
+	phdr(&m, 2)->p_filesz = (1u << 20) + 4;
+	memcpy(big, &m.data, BYTES);
+	assert_string_equal(elf_plan(big, bytes, RAM, &p),
+	                    "its ELF notes are longer than 1 MiB in all");
+	((Elf64_Phdr *)(void *)(big + 64))[2].p_filesz = 1u << 20;
+	assert_non_null(
+	    strstr(elf_plan(big, bytes, RAM, &p), "1 MiB in all")); /* with those of the section */
+	free(big);
+}
+
 /* 0 is an address like any other: presence is not told by the value. */
 static void the_entry_may_be_zero(void **state)
 {
@@ -558,6 +578,7 @@ int main(void)
 	    cmocka_unit_test(a_64_bit_kernel),
 	    cmocka_unit_test(a_32_bit_kernel),
 	    cmocka_unit_test(the_note_may_be_in_a_section_only),
+	    cmocka_unit_test(notes_are_bounded),
 	    cmocka_unit_test(the_entry_may_be_zero),
 	    cmocka_unit_test(notes_may_be_padded_to_eight),
 	    cmocka_unit_test(each_malformation_has_its_sentence),
