@@ -37,6 +37,8 @@ uint64_t machine_tsc_hz(void);
 bool machine_tsc_stable(void);
 /* Nanoseconds since boot; monotonic, the same on all CPUs. */
 uint64_t machine_ns(void);
+/* The same, of the moment at which this CPU's TSC had that value. */
+uint64_t machine_ns_at(uint64_t tsc);
 /* Seconds since 1970, from the battery clock at boot plus machine_ns. */
 uint64_t machine_wallclock_s(void);
 /*

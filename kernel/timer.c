@@ -206,10 +206,12 @@ void pvclock_update(struct vcpu *v, bool waited)
 	struct vcpu_time_info *t = (struct vcpu_time_info *)(void *)(v->info + VCPU_INFO_TIME);
 	/* "Stopped" stays until the guest has seen it and cleared it. */
 	uint8_t stopped = waited ? XEN_PVCLOCK_GUEST_STOPPED : t->flags & XEN_PVCLOCK_GUEST_STOPPED;
+	/* One instant: what comes between two reads, as an SMI, would shift this vCPU's clock against the others'. */
+	uint64_t tsc = machine_tsc();
 	struct vcpu_time_info now = {
 	    .version = (__atomic_load_n(&t->version, __ATOMIC_RELAXED) | 1) + 1,
-	    .tsc_timestamp = machine_tsc(),
-	    .system_time = machine_ns(),
+	    .tsc_timestamp = tsc,
+	    .system_time = machine_ns_at(tsc),
 	    .tsc_to_system_mul = clock_mul,
 	    .tsc_shift = clock_shift,
 	    .flags = (uint8_t)((clock_stable ? XEN_PVCLOCK_TSC_STABLE_BIT : 0) | stopped),

@@ -238,14 +238,19 @@ static uint64_t ns_to_ticks(uint64_t ns, uint64_t hz)
 	return ns / NS_PER_SECOND * hz + ns % NS_PER_SECOND * hz / NS_PER_SECOND;
 }
 
-uint64_t machine_ns(void)
+uint64_t machine_ns_at(uint64_t tsc)
 {
 	int64_t ticks;
 
 	if (!tsc_hz)
 		return 0;
-	ticks = (int64_t)(rdtsc() - tsc_start) + this_cpu()->tsc_offset;
+	ticks = (int64_t)(tsc - tsc_start) + this_cpu()->tsc_offset;
 	return ticks > 0 ? ticks_to_ns((uint64_t)ticks) : 0;
+}
+
+uint64_t machine_ns(void)
+{
+	return machine_ns_at(rdtsc());
 }
 
 uint64_t machine_wallclock_s(void)

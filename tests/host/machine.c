@@ -64,6 +64,11 @@ weak uint64_t machine_tsc(void)
 	return machine_ns() * (HOST_TSC_HZ / 1000000000);
 }
 
+weak uint64_t machine_ns_at(uint64_t tsc)
+{
+	return tsc / (HOST_TSC_HZ / 1000000000);
+}
+
 weak uint64_t machine_tsc_hz(void)
 {
 	return HOST_TSC_HZ;
