@@ -8,8 +8,8 @@
  * presses a key. Meanwhile whoever runs the machine reads its memory (an emulator's
  * debugger, a probe), as tools/run does. A frame that several guests share is read once.
  *
- * The scanner stands still as well, so the figures printed here are those of this very
- * memory. What may still change is what Quire itself writes for a guest: shared_info,
+ * Scanner and compression stand still as well, so the figures printed here are those of this very
+ * memory, and no frame that was named is freed. What may still change is what Quire itself writes for a guest: shared_info,
  * rings, and pages that a guest has granted to one that is not held. All are pinned, and
  * the map says so.
  *
@@ -18,6 +18,7 @@
  */
 #include "kernel/log.h"
 #include "kernel/monitor.h"
+#include "kernel/squeeze.h"
 #include "kernel/string.h"
 
 #define CORE_VERSION 1u
@@ -52,6 +53,7 @@ static void core_hold(void *arg)
 	core.began_ns = machine_ns();
 	core.scan = sched_scan_on();
 	sched_set_scan(false);
+	squeeze_hold(true);
 	domain_each(core_hold_domain, NULL);
 	monitor_instant(arg);
 }
@@ -65,6 +67,7 @@ static void core_release(void)
 			domain_unpause(d);
 	}
 	sched_set_scan(core.scan);
+	squeeze_hold(false);
 	log_tag("core end held_ns=%lu", machine_ns() - core.began_ns);
 }
 

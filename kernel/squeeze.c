@@ -41,7 +41,7 @@
 #define LOOKS         4096u /* of a turn: 124 pages packed, or half a millisecond */
 
 static struct {
-	bool off;
+	bool off, held;
 	domid_t last;                   /* whose turn it was */
 	uint64_t round_ns[MAX_DOMAINS]; /* when the next round of its clock may begin */
 	uint64_t until_ns;              /* it has begun, and goes on up to then */
@@ -56,6 +56,11 @@ void squeeze_init(void)
 {
 	__builtin_memset(&squeeze, 0, sizeof(squeeze));
 	squeeze.off = !cmdline_bool("compress", true);
+}
+
+void squeeze_hold(bool on)
+{
+	squeeze.held = on;
 }
 
 /* ---- thrashing ---- */
@@ -126,7 +131,7 @@ static uint64_t squeeze_domain(struct domain *d, uint64_t frames, uint64_t *look
 {
 	struct compress_result r;
 
-	if (d->dying || now < squeeze.round_ns[d->id])
+	if (squeeze.held || d->dying || now < squeeze.round_ns[d->id])
 		return 0;
 	r = compress_some(&d->space, frames, *looks);
 	if (r.round)

@@ -18,6 +18,9 @@ void squeeze_poll(void);
  */
 uint64_t squeeze_ask(struct domain *d, uint64_t pages);
 
+/* Nothing is compressed while that is on: somebody looks at pages one after the other, and their frames must stay. */
+void squeeze_hold(bool on);
+
 /*
  * How long to leave it be, when that was `pause` before and of late `went` pages were compressed
  * and `came` pages came back, while so many vCPUs wait. Nanoseconds.

@@ -23,100 +23,20 @@
 #include "kernel/quota.h"
 #include "kernel/overcommit.h"
 #include "kernel/reclaim.h"
+#include "kernel/squeeze.h"
 #include "kernel/waiters.h"
 #include "mm/fund.h"
 #include "mm/guest_table.h"
 #include "mm/scan.h"
+#include "tests/unit/monitor_machine.h"
 #include "tests/unit/monitor_trace_world.h"
-
-/* ---- the machine ---- */
-
-static char heard[1 << 16];
-static size_t heard_bytes;
-static const char *typing = "";
-static uint64_t now_ns;
-static jmp_buf *powered_off;
-
-bool machine_output_pump(void)
-{
-	return false;
-}
-
-size_t machine_output_room(void)
-{
-	return SIZE_MAX;
-}
-
-void machine_putc(char c)
-{
-	heard[heard_bytes++] = c;
-	heard[heard_bytes] = '\0';
-}
-
-int machine_getc(void)
-{
-	return *typing ? (unsigned char)*typing++ : -1;
-}
-
-uint64_t machine_ns(void)
-{
-	return now_ns;
-}
-
-unsigned machine_cpus(void)
-{
-	return 2;
-}
-
-uint64_t machine_tsc(void)
-{
-	return now_ns;
-}
-
-uint64_t machine_tsc_hz(void)
-{
-	return 1000000000;
-}
-
-void machine_reboot(void)
-{
-	longjmp(*powered_off, 2);
-}
-
-void machine_poweroff(void)
-{
-	longjmp(*powered_off, 1);
-}
-
-void machine_hwinfo(void (*line)(const char *text))
-{
-	line("cpu: made up");
-}
-
-void env_relax(void)
-{
-}
-
-void env_panic(const char *fmt, ...)
-{
-	fail_msg("panic: %s", fmt);
-	abort();
-}
-
-static void get_state(struct hvm_vcpu *v, struct guest_state *s)
-{
-	(void)v;
-	*s = (struct guest_state){.cr0 = 0x80000011, .cr3 = 0x5000};
-}
-
-static const struct hvm_ops back_end = {.name = "none such", .vcpu_get_state = get_state};
-const struct hvm_ops *hvm = &back_end;
 
 /* ---- domains ---- */
 
 static struct domain domains[MAX_DOMAINS];
 static const char *refused, *create_fails;
 static struct domain_config created;
+static bool compression_held;
 
 struct domain *domain_find(domid_t id)
 {
@@ -488,6 +408,11 @@ bool scan_settle_step(uint64_t pages)
 	(void)pages;
 	now_ns += 5000000;
 	return --settle_left == 0;
+}
+
+void squeeze_hold(bool on)
+{
+	compression_held = on;
 }
 
 void sched_set_scan(bool on)

@@ -239,12 +239,12 @@ static void dump_core_of_all(void **state)
 	assert_heard("@quire map domain=2 10+3=510:private ");
 	assert_heard("@quire core held\n");
 	assert_not_heard("@quire done");
-	assert_true(domains[1].paused && domains[2].paused && !scan_is_on);
+	assert_true(domains[1].paused && domains[2].paused && !scan_is_on && compression_held);
 	type(" ");
 	assert_heard("@quire core end held_ns=");
 	assert_heard("@quire done status=0 command=dump-core\n");
 	assert_false(domains[1].paused);
-	assert_true(domains[2].paused && scan_is_on);
+	assert_true(domains[2].paused && scan_is_on && !compression_held);
 	domains[1].nr_vcpus = 0;
 }
 

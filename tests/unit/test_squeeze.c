@@ -94,6 +94,22 @@ static void who_waits_is_served(void **state)
 	assert_int_equal(d->vcpus[0]->wait_ticket, 0);
 }
 
+/* Not while somebody takes down what is where (dump-core), neither for the line nor for reclaim. */
+static void held_does_nothing(void **state)
+{
+	(void)state;
+	write_to(0);
+	squeeze_poll();
+	host_now_ns[0] += 60 * MS;
+	squeeze_hold(true);
+	squeeze_poll();
+	assert_int_equal(squeeze_ask(full, 100), 0);
+	assert_int_equal(compressed(), 0);
+	squeeze_hold(false);
+	squeeze_poll();
+	assert_int_not_equal(compressed(), 0);
+}
+
 /* Once it has begun, the next one does not wait for so long. */
 static void it_goes_on(void **state)
 {
@@ -247,6 +263,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(who_waits_is_served),
+	    T(held_does_nothing),
 	    T(it_goes_on),
 	    T(not_while_sharing_delivers),
 	    T(not_for_merges_that_move_no_line),
