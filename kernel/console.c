@@ -20,7 +20,8 @@
 #define BYTES_PER_SECOND UINT64_C(8192)
 #define BURST_BYTES      CONSOLE_BURST
 #define RESUME_BYTES     UINT64_C(4096) /* once lines were dropped, until so many may be shown */
-#define LINE_OVERHEAD    48u            /* what a line costs beside its text: prefix, line end */
+#define LINES_AT_ONCE    8u  /* of an entry: with each the operator's prompt is drawn again */
+#define LINE_OVERHEAD    48u /* what a line costs beside its text: prefix, line end */
 
 #define NS_PER_BYTE (UINT64_C(1000000000) / BYTES_PER_SECOND)
 
@@ -193,6 +194,16 @@ static void line_byte(struct domain *d, unsigned char c)
 	default:
 		line_text(d, c);
 	}
+}
+
+size_t console_chunk(const char *bytes, size_t n)
+{
+	unsigned lines = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (bytes[i] == '\n' && ++lines == LINES_AT_ONCE)
+			return i + 1;
+	return n;
 }
 
 void console_write(struct domain *d, const char *bytes, size_t n)

@@ -34,6 +34,7 @@ static uint32_t ring_take(struct domain *d, char text[CHUNK], uint32_t *waiting)
 	n = *waiting < CHUNK ? *waiting : CHUNK;
 	for (uint32_t i = 0; i < n; i++)
 		text[i] = r->out[MASK_XENCONS_IDX(d->ring_out + i, r->out)];
+	n = (uint32_t)console_chunk(text, n);
 	d->ring_out += n;
 	__atomic_store_n(&r->out_cons, d->ring_out, __ATOMIC_RELEASE);
 	return n;

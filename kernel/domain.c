@@ -204,11 +204,16 @@ void domain_shutdown(struct domain *d, enum shutdown_code code)
 
 	sched_lock();
 	first = d->shutdown == SHUTDOWN_NONE;
-	if (first)
+	if (first) {
 		d->shutdown = code;
+		for (unsigned i = 0; i < d->nr_vcpus; i++)
+			if (d->vcpus[i])
+				vcpu_leave_line(d->vcpus[i]); /* nobody waits there any more */
+	}
 	sched_unlock();
 	if (!first)
 		return;
+	vcpu_wake_memory_waiters(); /* what was set aside there is the next one's */
 	(void)domain_quiet(d);
 	console_flush(d);
 	log_tag("shutdown domain=%u name=%s reason=%s", d->id, d->name, domain_shutdown_name(code));

@@ -294,7 +294,9 @@ void vcpu_gone(struct domain *d);      /* one of its vCPUs went DOWN: end with t
 void vcpu_wait_memory(struct vcpu *v); /* right after the refusal, on the CPU that was refused */
 /* v, which has a ticket, got on with something: if it is what it waited for, the next in line is woken. */
 void vcpu_got_memory(struct vcpu *v);
-void vcpu_wait_over(struct vcpu *v);     /* it wants no more what it waited for */
+void vcpu_wait_over(struct vcpu *v); /* it wants no more what it waited for */
+void vcpu_leave_line(
+    struct vcpu *v); /* the same, and it need not run again; scheduler's lock held */
 void vcpu_wake_memory_waiters(void);     /* frames became free: serve the line */
 bool vcpu_may_run(const struct vcpu *v); /* runnable, and so is its domain */
 
@@ -391,6 +393,8 @@ void special_free(struct domain *d); /* the space is gone: nobody maps them any 
 struct domain *domain_create(const struct domain_config *c, char *why, size_t why_bytes);
 
 /* ---- console.c: what guests print ---- */
+/* How many of these bytes to write at once: not more than a few lines. At least one, if n is. */
+size_t console_chunk(const char *bytes, size_t n);
 /* Bytes that the guest wrote, already copied; at most a few KiB a call. */
 void console_write(struct domain *d, const char *bytes, size_t n);
 /* Of CONSOLE_BURST bytes that it may print at once, so many are not there again yet. */

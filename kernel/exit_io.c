@@ -145,6 +145,7 @@ static void string_out(struct string_io *io, struct vcpu *v)
 		string_fault(io, v, rc);
 		return;
 	}
+	n = console_chunk(text, n);
 	console_write(v->domain, text, n);
 	string_advance(io, v, n);
 }

@@ -28,6 +28,7 @@ int64_t hc_console_io(struct hypercall *h)
 	rc = guest_copy_in(&h->copy, text, h->arg[2], n);
 	if (rc)
 		return rc;
+	n = console_chunk(text, n);
 	console_write(h->d, text, n);
 	if (n == count)
 		return 0;

@@ -186,7 +186,7 @@ static bool is_limited(const struct domain *d)
 
 static bool waits(const struct domain *d)
 {
-	for (unsigned i = 0; i < d->nr_vcpus; i++)
+	for (unsigned i = 0; !d->paused && i < d->nr_vcpus; i++)
 		if (d->vcpus[i] && d->vcpus[i]->state == VCPU_MEMORY)
 			return true;
 	return false;
@@ -339,7 +339,7 @@ static void run_round(bool regular)
 /* Somebody waits, or free memory is in another state than it was. */
 static bool in_a_hurry(void)
 {
-	if (waiters_any())
+	if (waiters_press())
 		return true;
 	look_at_machine();
 	return reclaim_state_after(now_is.policy.state, &now_is.set.knobs, &now_is.machine) !=

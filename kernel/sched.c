@@ -198,7 +198,7 @@ static int sched_victim(const struct vcpu *v)
 	int victim = -1;
 
 	if (idle)
-		return __builtin_ctzll(idle);
+		return 63 - __builtin_clzll(idle); /* CPU 0 last: it may be at the monitor's work */
 	for (unsigned i = 0; i < machine_cpus(); i++) {
 		const struct vcpu *r = cpus[i].current;
 

@@ -111,12 +111,19 @@ void vcpu_start(struct vcpu *v)
 	sched_unlock();
 }
 
+void vcpu_leave_line(struct vcpu *v)
+{
+	if (v->state == VCPU_MEMORY) {
+		waiters_remove(v);
+		v->state = VCPU_RUNNABLE;
+	}
+	waiters_done(v, machine_ns());
+}
+
 void vcpu_stop(struct vcpu *v)
 {
 	sched_lock();
-	if (v->state == VCPU_MEMORY)
-		waiters_remove(v);
-	waiters_done(v, machine_ns());
+	vcpu_leave_line(v);
 	v->state = VCPU_DOWN;
 	sched_dequeue(v);
 	if (v->running)
@@ -132,8 +139,10 @@ void vcpu_stop_unless(struct vcpu *v, uint32_t events)
 
 	sched_lock();
 	stopped = !(v->apic.events & events);
-	if (stopped)
+	if (stopped) {
+		vcpu_leave_line(v);
 		v->state = VCPU_DOWN;
+	}
 	sched_unlock();
 	sched_resched();
 	if (stopped)
@@ -213,7 +222,7 @@ void vcpu_wait_memory(struct vcpu *v)
 	uint64_t now = machine_ns();
 
 	sched_lock();
-	if (v->state == VCPU_RUNNABLE) {
+	if (v->state == VCPU_RUNNABLE && v->domain->shutdown == SHUTDOWN_NONE) {
 		v->state = VCPU_MEMORY;
 		v->waited = true;
 		v->wants_copy = fund_refused_break();

@@ -28,7 +28,8 @@
  * can have one call begun anew with other arguments at each turn, and would stand in front for ever.)
  *
  * A vCPU of a paused domain keeps its place but is passed over: a frame set aside for
- * it would lie idle.
+ * it would lie idle. Nor does anything else happen for its sake: it is not counted. One whose domain has
+ * ended leaves the line.
  */
 #include "kernel/waiters.h"
 #include "kernel/sched.h"
@@ -39,7 +40,6 @@
 
 static struct {
 	struct vcpu *first;
-	unsigned n;
 	uint64_t next_ticket; /* less one: tickets begin with 1 */
 	uint64_t served, served_ns, longest_ns;
 	uint64_t beyond_ns; /* when one got a frame from beyond the reserve */
@@ -51,12 +51,17 @@ bool waiters_any(void)
 	return __atomic_load_n(&line.first, __ATOMIC_RELAXED);
 }
 
+bool waiters_press(void)
+{
+	return __atomic_load_n(&line.closed, __ATOMIC_RELAXED);
+}
+
 /* While somebody waits whose turn may come, others take frames in turn only. */
 static void waiters_close(bool closed)
 {
 	if (line.closed == closed)
 		return;
-	line.closed = closed;
+	__atomic_store_n(&line.closed, closed, __ATOMIC_RELAXED);
 	fund_set_line(closed);
 }
 
@@ -88,7 +93,6 @@ void waiters_add(struct vcpu *v, uint64_t now)
 		at = &(*at)->next_waiter;
 	v->next_waiter = *at;
 	*at = v;
-	line.n++;
 	waiters_close(true);
 }
 
@@ -99,7 +103,6 @@ static struct vcpu *waiters_take(struct vcpu **at)
 
 	*at = v->next_waiter;
 	v->next_waiter = NULL;
-	line.n--;
 	return v;
 }
 
@@ -216,14 +219,16 @@ struct waiters_view waiters_view(void)
 	uint64_t now = machine_ns();
 
 	sched_lock();
-	view = (struct waiters_view){.waiting = line.n,
-	                             .served = line.served,
+	view = (struct waiters_view){.served = line.served,
 	                             .served_ns = line.served_ns,
 	                             .beyond_ns = line.beyond_ns,
 	                             .longest_ns = line.longest_ns};
 	for (const struct vcpu *v = line.first; v; v = v->next_waiter) {
+		if (!waiters_may_run(v))
+			continue;
+		view.waiting++;
 		view.within_min += waiters_within_min(v);
-		view.for_new += waiters_may_run(v) && waiters_wants_new(v);
+		view.for_new += waiters_wants_new(v);
 		view.oldest_ns = max_u64(view.oldest_ns, now - v->wait_began_ns);
 	}
 	view.longest_ns = max_u64(view.longest_ns, view.oldest_ns);

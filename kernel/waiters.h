@@ -20,14 +20,16 @@ void waiters_done(struct vcpu *v, uint64_t now);
 /* Call `ready` for each whose turn it is; it is no longer in line then. */
 void waiters_serve(uint64_t now, void (*ready)(struct vcpu *v));
 
-/* Whether anybody is in line; needs no lock, and may be late by a moment. */
+/* Whether anybody is in line, and whether anybody who could run; needs no lock, and may be late by a moment. */
 bool waiters_any(void);
+bool waiters_press(void);
 
 /* For whoever looks on; takes the scheduler's lock. */
 struct waiters_view {
-	unsigned waiting;    /* in line now */
+	unsigned
+	    waiting; /* in line now, and could run: not of a paused domain. All below are of these. */
 	unsigned within_min; /* of them, how many of a domain within its min: always 0 */
-	unsigned for_new;    /* of them, how many want a new page, and could run if they had it */
+	unsigned for_new;    /* of them, how many want a new page */
 	uint64_t served;     /* turns given, since the start */
 	uint64_t
 	    served_ns; /* when the last one was given, or when the line began if that is later */

@@ -74,6 +74,15 @@ static void lines_are_whole_and_prefixed(void **state)
 	assert_string_equal(heard, "(d3 web) hello\n(d3 web) ok 1 - x\n(d3 web) rest\n");
 }
 
+/* A few lines at once: 256 bytes can be as many lines, and each redraws what the operator types. */
+static void few_lines_at_once(void **state)
+{
+	(void)state;
+	assert_int_equal(console_chunk("", 0), 0);
+	assert_int_equal(console_chunk("ab\ncd", 5), 5);
+	assert_int_equal(console_chunk("\n\n\n\n\n\n\nx\ny\n", 11), 9);
+}
+
 /* No byte of a guest can end a line, return to its begin or move the cursor; \ is escaped
  * too, so that an escaped text can be told from a guest that prints backslashes. */
 static void every_byte_is_escaped(void **state)
@@ -275,6 +284,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(lines_are_whole_and_prefixed, fresh),
+	    cmocka_unit_test_setup(few_lines_at_once, fresh),
 	    cmocka_unit_test_setup(every_byte_is_escaped, fresh),
 	    cmocka_unit_test_setup(an_unfinished_line_is_edited, fresh),
 	    cmocka_unit_test_setup(an_endless_sequence, fresh),

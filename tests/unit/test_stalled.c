@@ -136,7 +136,7 @@ static void paused_is_no_want(void **state)
 	domain_pause(d[0]);
 	assert_int_equal(vcpu(0)->state, VCPU_MEMORY);
 	nobody_asks(40 * TENTHS);
-	assert_int_equal(overcommit_state(), OVERCOMMIT_WAITS);
+	assert_int_equal(overcommit_state(), OVERCOMMIT_FLOWS);
 }
 
 int main(void)

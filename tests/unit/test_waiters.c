@@ -255,6 +255,46 @@ static void stopped_leaves(void **state)
 	assert_int_equal(waiters_view().waiting, 0);
 }
 
+/* Who has ended stands in nobody's way, whether it waited still or had been given its frame; who is paused is not counted. */
+static void ended_leaves(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(asks(i, 0), VCPU_MEMORY);
+	domain_shutdown(d[0], SHUTDOWN_CRASH_);
+	assert_int_equal(waiters_view().waiting, 3);
+	release(1);
+	assert_true(vcpu(1)->granted);
+	domain_shutdown(d[1], SHUTDOWN_CRASH_); /* and the frame is the next one's */
+	assert_false(vcpu(1)->granted);
+	assert_true(vcpu(2)->granted);
+	assert_int_equal(asks(2, 0), VCPU_RUNNABLE);
+	assert_int_equal(fund_look().debt, 0);
+	assert_true(waiters_press());
+	domain_pause(d[3]);
+	vcpu_wake_memory_waiters();
+	assert_true(waiters_any());
+	assert_false(waiters_press());
+	assert_int_equal(waiters_view().waiting, 0);
+	assert_int_equal(waiters_view().oldest_ns, 0);
+}
+
+/* Who halts for good wants nothing, either. */
+static void who_halts_for_good_leaves(void **state)
+{
+	const struct vmexit halt = {.kind = EXIT_HLT, .length = 1};
+
+	(void)state;
+	assert_int_equal(asks(0, 0), VCPU_MEMORY);
+	release(1);
+	assert_true(vcpu(0)->granted);
+	vcpu(0)->hv.regs.rflags = 0;
+	exit_dispatch(vcpu(0), &halt);
+	assert_int_equal(vcpu(0)->state, VCPU_DOWN);
+	assert_false(vcpu(0)->granted);
+	assert_int_equal(fund_look().debt, 0);
+}
+
 /* Many that write and one that gives back, for long: the longest line is never longer than the
  * others, and all get the same. */
 static void nobody_starves(void **state)
@@ -320,6 +360,8 @@ int main(void)
 	    T(patience_ends),
 	    T(paused_is_passed_over),
 	    T(stopped_leaves),
+	    T(ended_leaves),
+	    T(who_halts_for_good_leaves),
 	    T(nobody_starves),
 	    T(a_dying_one_serves_the_line),
 	    T(who_gives_back_goes_first),
