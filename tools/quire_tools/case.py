@@ -131,6 +131,9 @@ def judge(case, machine_name, heard, trouble):
     elif heard.refused is not None:
         trouble.append(f"guests were refused: {heard.refused}")
     trouble += heard.not_started
+    ready = heard.tag("ready")
+    if case.config and case.refused is None and ready and ready["domains"] == "0":
+        trouble.append(f"no guest was made of {case.config}")
     expected = case.outcomes(machine_name) if case.outcomes else {}
     for guest in heard.guests.values():
         if guest.name in expected:
