@@ -19,6 +19,12 @@ def rounds_of(guest):
     return sum(1 for line in guest.lines if ROUND_WELL.search(line))
 
 
+def followed(row, before, pages):
+    """Rows of `reclaim --json`: asked for so many pages or more, it has given as many, and costs as much less."""
+    return (row["follows"] == "yes" and abs(row["memory"] - row["wish"]) <= MIB_PAGES and
+            min(row["max"] - row["wish"], before["costs"] - row["costs"]) >= pages)
+
+
 class GuestEnded(Exception):
     """A guest did not live as long as its test."""
 
@@ -86,6 +92,23 @@ class Watch:
                 return
             self.ask("sleep 500")
         self.trouble.append(f"mem-set to {mib} MiB: " + ", ".join(f"{n} has {have[n]['memory_pages']} pages" for n in off))
+
+    def reclaim(self):
+        """What `reclaim --json` says of each guest, by name."""
+        return {row["name"]: row for row in self.ask("reclaim --json") if "name" in row}
+
+    def squeezed(self, names, before, by, tries=60):
+        """Until reclaim has asked each for memory, each has given what it was asked for, and costs `by` MiB less than before."""
+        for _ in range(tries):
+            self.still_there(names)
+            rows = self.reclaim()
+            off = [n for n in names if not followed(rows[n], before[n], by * MIB_PAGES)]
+            told = [f"{n} was asked to have {rows[n]['wish']} pages of {rows[n]['max']} and has {rows[n]['memory']} (it costs {rows[n]['costs']} "
+                    f"of {before[n]['costs']}; follows: {rows[n]['follows']})" for n in off or names]
+            if not off:
+                break
+            self.ask("sleep 1000")
+        (self.trouble if off else self.notes).append("reclaim: " + "; ".join(told))
 
     def power_off(self, names):
         for name in names:
@@ -157,6 +180,26 @@ def life(cpus, full, less, after=(), rounds=2, kernel=""):
             w.trouble += more(w.session, w.notes)
         w.power_off(names)
 
+    return watched(names, live)
+
+
+def reclaimed(names, neighbour, by):
+    """A check for Case: when a paused neighbour comes, each of these guests is asked for memory by reclaim and gives at least `by` MiB of what it costs.
+    Their work goes on."""
+    def live(w):
+        w.user_space(names, dict.fromkeys(names, 1))
+        w.work(names, 2)
+        before = w.reclaim()
+        w.ask(f"unpause {neighbour}")
+        w.squeezed(names, before, by)
+        w.work(names, 1)
+        w.audit()
+        w.power_off([neighbour, *names])
+    return watched(names, live)
+
+
+def watched(names, live):
+    """A check for Case: live(Watch), and what is asked of the guests at the end of any life."""
     def check(session, notes):
         w = Watch(session, notes)
         try:
