@@ -153,7 +153,7 @@ CASES = LINUX + FUZZ + REFUSALS + [
          outcomes=lambda machine: {"tlb": "fails: no look found bytes of another page"}, tries=5),
     *with_cpus("idle", "idle.cfg", options=COUNTED, script=["sleep 500", "shutdown idle", *END]),
     *with_cpus("spin", "spin.cfg"),
-    Case("two vCPUs work at the same time", "busy-smp.cfg", script=["sleep 500"], check=both_cpus),
+    Case("two vCPUs work at the same time", "busy-smp.cfg", script=["sleep 1500"], check=both_cpus),
 
     # Ten seconds of the machine's own clock; Bochs' runs slower, so that they pass sooner.
     Case("fair shares", "fair.cfg", check=fair, options={"ips": 10000000}, script=["sleep 14000"]),
