@@ -154,11 +154,11 @@ static void put(char c)
 	if (queue_end - queue_begin == QUEUE_BYTES)
 		send_some();
 	queue[queue_end++ % QUEUE_BYTES] = c;
+	/* On an emulator that takes all at once there is never a queue. */
 	if (!queueing)
 		send_all();
 	else if (room || queue_end % FIFO_BYTES == 0)
-		(void)
-		    uart_pump(); /* on an emulator that takes all at once, there is never a queue */
+		(void)uart_pump();
 }
 
 void uart_putc(char c)

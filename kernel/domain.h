@@ -295,8 +295,8 @@ void vcpu_wait_memory(struct vcpu *v); /* right after the refusal, on the CPU th
 /* v, which has a ticket, got on with something: if it is what it waited for, the next in line is woken. */
 void vcpu_got_memory(struct vcpu *v);
 void vcpu_wait_over(struct vcpu *v); /* it wants no more what it waited for */
-void vcpu_leave_line(
-    struct vcpu *v); /* the same, and it need not run again; scheduler's lock held */
+/* The same, and it need not run again; the scheduler's lock is held. */
+void vcpu_leave_line(struct vcpu *v);
 void vcpu_wake_memory_waiters(void);     /* frames became free: serve the line */
 bool vcpu_may_run(const struct vcpu *v); /* runnable, and so is its domain */
 

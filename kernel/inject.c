@@ -29,16 +29,16 @@ uint64_t inject_refused(void)
 	return __atomic_load_n(&inject_count, __ATOMIC_RELAXED);
 }
 
+/* 2^64 by the golden ratio: the high bits of its multiples are well mixed. */
+#define GOLDEN UINT64_C(0x9e3779b97f4a7c15)
+
 /*
  * Request n: one of each k that follow each other. Which one changes: who asks twice for what it needs, and begins
  * anew when the second is refused, would never get it if that were the second of each two.
  */
 static bool inject_is_kth(uint64_t n, uint64_t k)
 {
-	uint64_t drawn =
-	    n / k *
-	    UINT64_C(
-	        0x9e3779b97f4a7c15); /* 2^64 by the golden ratio: its high bits are well mixed */
+	uint64_t drawn = n / k * GOLDEN;
 
 	return n % k == (drawn >> 33) % k;
 }

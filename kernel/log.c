@@ -22,8 +22,8 @@
 #define LINE_BYTES   512u
 #define PROMPT_BYTES 320u
 #define PRINT_BYTES  2048u
-#define CROWDED                                                                                    \
-	8192u /* bytes that are left of the queue: for lines of our own, and those that guests have begun */
+/* Bytes that are left of the queue for lines of our own, and those that guests have begun. */
+#define CROWDED 8192u
 
 static struct spinlock lock;
 static bool panicking;

@@ -57,8 +57,8 @@ int machine_getc(void);    /* the next byte typed, or -1; polls, never waits */
  * full. Off, as it is at first: all that waits is sent, and each byte before machine_putc returns.
  */
 void machine_output_queue(bool on);
-bool machine_output_pump(
-    void); /* send what the line takes at once; returns whether something is left */
+/* Send what the line takes at once; returns whether something is left. */
+bool machine_output_pump(void);
 size_t machine_output_room(void); /* bytes that the queue can take */
 
 /* ---- the port by which a trace leaves (drivers/trace_port.c) ---- */
