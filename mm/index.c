@@ -271,11 +271,15 @@ bool index_put(mfn_t mfn)
 bool index_take_over(mfn_t mfn, domid_t owner, gfn_t gfn)
 {
 	struct frame *f = frame_at(mfn);
-	struct index_chain c = index_lock(index_fingerprint(f));
+	struct index_chain c;
 	bool alone;
 
 	ASSERT(frame_kind(f) == FRAME_SHARED);
 	ASSERT(gfn.n < GFN_LIMIT);
+	/* A no needs no lock: what leaves at this moment leaves the next writer alone. */
+	if (atomic_load_explicit(&f->slot, memory_order_relaxed) > 1)
+		return false;
+	c = index_lock(index_fingerprint(f));
 	alone = atomic_load(&f->slot) == 1;
 	if (alone) {
 		index_unlink(c, mfn);
