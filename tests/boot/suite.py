@@ -6,7 +6,7 @@ from quire_tools.case import Case, Said, outcomes_table
 from quire_tools.core_check import against_oracle, one_of_several
 from quire_tools.fairness import both_cpus, fair
 from quire_tools.hostile_guests import Ends, beside_fuzzers
-from quire_tools.linux_guests import life, reclaimed, shares_as_the_oracle, shell_answers
+from quire_tools.linux_guests import life, packed, reclaimed, shares_as_the_oracle, shell_answers
 from quire_tools.machine import BUILD, TOP
 from quire_tools.overcommit import PASSER, Passers, audited_often, desktops, refused_often, refused_until, resumes_after, squeezed
 from quire_tools.reclaim import taxed
@@ -89,6 +89,9 @@ LINUX = [
     Case("two Debian guests give memory that is promised to more than one", "linux-reclaim.cfg", script=[], outcomes=powers_off("deb-1", "deb-2"),
          check=reclaimed(["deb-1", "deb-2"], "fill", by=8), group="linux-more", machines=QEMU, smp=3, memory=368, timeout=560,
          options={"append": "guests.first=1"}),
+    # 8 MiB are read in each round, and nothing else uses them.
+    Case("a Debian guest's cold pages are compressed, and come back", "linux-compress.cfg", script=[], outcomes=powers_off("deb-1"), check=packed("deb-1", 2000),
+         group="linux-more", machines=QEMU, smp=3, memory=320, timeout=560, options={"append": "guests.first=1"}),
     another_kernel("linux-image-amd64", r"^6\.1\..*[0-9]-amd64$"),
     another_kernel("linux-image-6.12-cloud-amd64", r"^6\.12\..*-cloud-amd64$"),
     debian("a Debian guest with four vCPUs", "linux-four-cpus.cfg", {"deb-1": 4}, 192, 144, [shell_answers("deb-1")],

@@ -110,6 +110,14 @@ class Watch:
             self.ask("sleep 1000")
         (self.trouble if off else self.notes).append("reclaim: " + "; ".join(told))
 
+    def pack(self, name):
+        """Compress all of it that is cold at this moment; returns what `compress` told."""
+        self.ask(f"compress {name}")
+        told = {key: int(value) for key, value in self.session.heard.tag("compressed").items()}
+        self.notes.append(f"{told['pages']} pages of {name} compressed into {told['frames']} frames, {told['filled']} of them to a byte; {told['freed']} frames "
+                          f"freed; {told['incompressible']} do not get smaller; {told['expanded']} have come back")
+        return told
+
     def power_off(self, names):
         for name in names:
             self.ask(f"shutdown {name}")
@@ -200,6 +208,24 @@ def reclaimed(names, neighbour, by):
         w.audit()
         w.power_off([neighbour, *names])
     return watched(names, live)
+
+
+def packed(name, pages):
+    """A check for Case: most of what the guest does not use at this moment is compressed; a round later at least so many pages have come back, and all
+    is as it was: the guest compares what it reads."""
+    def live(w):
+        w.user_space([name], {name: 1})
+        w.work([name], 1)
+        before = w.pack(name)
+        w.work([name], 2)
+        after = w.pack(name)
+        back = after["expanded"] - before["expanded"]
+        if before["pages"] < 2 * pages or back < pages:
+            w.trouble.append(f"{before['pages']} pages were compressed and {back} came back: at least {2 * pages} and {pages} are expected")
+        w.work([name], 2)
+        w.audit()
+        w.power_off([name])
+    return watched([name], live)
 
 
 def watched(names, live):
