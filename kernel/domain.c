@@ -217,6 +217,7 @@ void domain_shutdown(struct domain *d, enum shutdown_code code)
 	(void)domain_quiet(d);
 	console_flush(d);
 	log_tag("shutdown domain=%u name=%s reason=%s", d->id, d->name, domain_shutdown_name(code));
+	atomic_store_explicit(&d->shutdown_told, true, memory_order_release);
 }
 
 /* For `dmesg` only: some 200 lines take seconds on a serial port, and all the time a CPU. */

@@ -176,6 +176,7 @@ struct domain {
 	struct vcpu *vcpus[MAX_VCPUS];
 	struct domain_config config;
 	enum shutdown_code shutdown;
+	_Atomic bool shutdown_told; /* and the log says so, with all that the guest printed */
 	char crash_reason[120];
 	uint64_t created_ns;
 	unsigned reap_slices; /* of its destruction so far, and the longest */

@@ -64,21 +64,22 @@ static enum mm_status place_locked(struct domain *d, unsigned index, gfn_t gfn)
 {
 	struct grants *g;
 	enum mm_status st;
+	bool there;
 
 	if (index >= GRANT_FRAMES || grow_locked(d, index + 1) <= index)
 		return index >= GRANT_FRAMES ? MM_INVAL : MM_LIMIT;
 	g = d->grants;
 	index &= GRANT_FRAMES - 1;
-	if (g->table[index].placed && gfn_eq(g->table[index].gfn, gfn))
+	/* The guest may have put another page of ours in its place since. */
+	there = g->table[index].placed &&
+	        mfn_eq(p2m_lookup(&d->space, g->table[index].gfn).mfn, g->table[index].frame);
+	if (there && gfn_eq(g->table[index].gfn, gfn))
 		return MM_OK;
 	/* Two leaves of one page would do no harm; one is what is expected. */
-	if (g->table[index].placed) {
-		if (mfn_eq(p2m_lookup(&d->space, g->table[index].gfn).mfn, g->table[index].frame)) {
-			st = mm_unmap_service(&d->space, g->table[index].gfn);
-			if (st != MM_OK)
-				return st; /* pinned: it stays where it is */
-		}
-		g->table[index].placed = false;
+	if (there) {
+		st = mm_unmap_service(&d->space, g->table[index].gfn);
+		if (st != MM_OK)
+			return st; /* pinned: it stays where it is */
 	}
 	st = mm_map_service(&d->space, gfn, g->table[index].frame);
 	g->table[index].placed = st == MM_OK;

@@ -155,20 +155,23 @@ static int64_t hc_place_shared_info(struct hypercall *h, gfn_t to)
 {
 	struct domain *d = h->d;
 	gfn_t from = d->shared_info_gfn;
+	/* The guest may have put a page of grants in its place since. */
+	bool there =
+	    d->shared_info_mapped && mfn_eq(p2m_lookup(&d->space, from).mfn, d->shared_info_frame);
 	enum mm_status st;
 
-	if (d->shared_info_mapped && gfn_eq(from, to))
+	if (there && gfn_eq(from, to))
 		return 0;
-	if (d->shared_info_mapped && mm_unmap_service(&d->space, from) != MM_OK)
+	if (there && mm_unmap_service(&d->space, from) != MM_OK)
 		return -XEN_EBUSY;
 	st = mm_map_service(&d->space, to, d->shared_info_frame);
 	if (st == MM_OK) {
 		d->shared_info_gfn = to;
 		d->shared_info_mapped = true;
-	} else if (d->shared_info_mapped) {
+	} else {
 		/* The hole that it left is still there, and needs no memory. */
 		d->shared_info_mapped =
-		    mm_map_service(&d->space, from, d->shared_info_frame) == MM_OK;
+		    there && mm_map_service(&d->space, from, d->shared_info_frame) == MM_OK;
 	}
 	return hc_error(h, st);
 }

@@ -81,15 +81,15 @@ struct domain *monitor_domain(struct run *r, const char *word)
 
 bool monitor_number(struct run *r, const char *word, const char *what, uint64_t *n)
 {
-	*n = 0;
-	for (const char *c = word; *c; c++) {
-		if (*c < '0' || *c > '9' || *n > UINT32_MAX) {
-			monitor_fail(r, "%s must be a number, not `%s`", what, word);
-			return false;
-		}
+	const char *c = word;
+
+	for (*n = 0; *c >= '0' && *c <= '9' && *n <= UINT32_MAX; c++)
 		*n = *n * 10 + (uint64_t)(*c - '0');
-	}
-	return true;
+	if (*word && !*c && *n <= UINT32_MAX)
+		return true;
+	monitor_fail(r, "%s must be a number%s, not `%s`", what,
+	             *n > UINT32_MAX ? " of at most 4294967295" : "", word);
+	return false;
 }
 
 const char *monitor_mib(char buffer[24], uint64_t pages)

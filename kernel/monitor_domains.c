@@ -313,7 +313,7 @@ bool monitor_destroy(struct run *r)
 
 static bool still_runs(const struct domain *d)
 {
-	return d && !d->dying && d->shutdown == SHUTDOWN_NONE;
+	return d && !d->dying && !atomic_load_explicit(&d->shutdown_told, memory_order_acquire);
 }
 
 /* The first domain that is waited for, or NULL. */

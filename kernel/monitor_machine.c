@@ -132,7 +132,7 @@ bool monitor_hwinfo(struct run *r)
 /* at[0]: where in the ring */
 bool monitor_dmesg(struct run *r)
 {
-	char line[400];
+	char line[512]; /* as long as the log makes them */
 
 	for (unsigned i = 0; i < MONITOR_SLICE && !monitor_turn_over(); i++) {
 		if (!log_next(&r->at[0], line, sizeof(line)))

@@ -53,7 +53,7 @@ bool monitor_mem_set(struct run *r)
 bool monitor_mem_max(struct run *r)
 {
 	struct domain *d = monitor_domain(r, r->word[1]);
-	uint64_t n, pages;
+	uint64_t n, pages, has;
 
 	if (!d || !monitor_number(r, r->word[2], "the memory in MiB", &n))
 		return true;
@@ -64,12 +64,14 @@ bool monitor_mem_max(struct run *r)
 		    "%s was made with maxmem=%u, and page tables for no more; %lu is "
 		    "too much",
 		    d->name, d->config.maxmem_mib, n);
-	if (pages < d->space.memory_pages)
-		return monitor_fail(r, "%s has %lu MiB now; `mem-set %s %lu` first", d->name,
-		                    mib(d->space.memory_pages), d->name, n);
 	spin_lock(&d->space.lock);
-	d->space.max_pages = pages;
+	has = d->space.memory_pages;
+	if (pages >= has)
+		d->space.max_pages = pages;
 	spin_unlock(&d->space.lock);
+	if (pages < has)
+		return monitor_fail(r, "%s has %lu MiB now; `mem-set %s %lu` first", d->name,
+		                    mib(has), d->name, n);
 	return true;
 }
 

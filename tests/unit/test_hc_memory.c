@@ -57,6 +57,33 @@ static void place_shared_info(void **state)
 	                 -XEN_EFAULT);
 }
 
+static mfn_t at(uint64_t gfn)
+{
+	return p2m_lookup(&d->space, GFN(gfn)).mfn;
+}
+
+/* A guest that puts one page of ours where another one is, and back, gets what it asked for. */
+static void places_in_turn(void **state)
+{
+	mfn_t grants;
+
+	(void)state;
+	assert_int_equal(place(DOMID_SELF, XENMAPSPACE_shared_info, 0, 9), 0);
+	for (unsigned lap = 0; lap < 2; lap++) {
+		assert_int_equal(place(DOMID_SELF, XENMAPSPACE_grant_table, 0, 9), 0);
+		grants = at(9);
+		assert_false(mfn_eq(grants, d->shared_info_frame));
+		assert_int_equal(place(DOMID_SELF, XENMAPSPACE_shared_info, 0, 9), 0);
+		assert_true(mfn_eq(at(9), d->shared_info_frame));
+	}
+	/* One that has lost its place takes no other page of ours away when it gets a new one. */
+	assert_int_equal(place(DOMID_SELF, XENMAPSPACE_grant_table, 0, 10), 0);
+	assert_int_equal(place(DOMID_SELF, XENMAPSPACE_grant_table, 0, 9), 0);
+	assert_int_equal(place(DOMID_SELF, XENMAPSPACE_shared_info, 0, 10), 0);
+	assert_true(mfn_eq(at(9), grants) && mfn_eq(at(10), d->shared_info_frame));
+	assert_int_equal(d->space.stats.foreign, 2);
+}
+
 static void narrow_place(void **state)
 {
 	const struct add_to_physmap_32 a = {
@@ -149,7 +176,7 @@ static void from_a_dying_one(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    T(reservations), T(place_shared_info), T(narrow_place),
+	    T(reservations), T(place_shared_info), T(places_in_turn),   T(narrow_place),
 	    T(narrow_map),   T(extents),           T(from_a_dying_one),
 	};
 

@@ -44,6 +44,9 @@ static void mistakes_are_explained(void **state)
 	     "`maxmem`), so not 999999; it has 64 now\n"	                                                    },
 	    {"mem-set web 15\r",                   "so not 15"	                                              },
 	    {"mem-set web 99999999999999999999\r", "must be a number"                                               },
+	    {"mem-set web 4294967296\r",
+	     "must be a number of at most 4294967295, not `4294967296`\n"                                           },
+	    {"mem-set web \"\"\r",                 "must be a number, not ``\n"                                     },
 	    {"mem-set web -1\r",                   "mem-set: the memory in MiB must be a number, not `-1`\n"        },
 	    {"mem-max web 129\r",                  "mem-max: web was made with maxmem=128"                          },
 	    {"mem-max web 63\r",                   "mem-max: web has 64 MiB now; `mem-set web 63` first\n"          },
@@ -144,6 +147,9 @@ static void waiting(void **state)
 	type("wait web\r");
 	assert_not_heard("done");
 	domains[1].shutdown = SHUTDOWN_POWEROFF_;
+	turns(1);
+	assert_not_heard("done"); /* its end is not told yet */
+	domains[1].shutdown_told = true;
 	turns(1);
 	assert_heard("@quire done status=0 command=wait");
 	type("wait all 5\r");

@@ -122,10 +122,6 @@ class Watch:
         for name in names:
             self.ask(f"shutdown {name}")
         self.ask("wait all 100")
-        for _ in range(20):  # that it is over may be told before how it ended, by another CPU
-            if all(self.guest(n).ended for n in names):
-                break
-            self.ask("sleep 100")
         self.trouble += [f"{n}: ended with {self.guest(n).ended}" for n in names if self.guest(n).ended != "poweroff"]
 
     def exits(self, names):
