@@ -226,14 +226,31 @@ bool guest_write_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t va
 	return at;
 }
 
+bool guest_read_quick(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value)
+{
+	uint64_t *at = cpus[cpu].inside == s ? guest_reach(cpu, s, gpa, FAULT_READ) : NULL;
+
+	if (at)
+		*value = __atomic_load_n(at, __ATOMIC_RELAXED);
+	return at;
+}
+
+mfn_t guest_remembers(unsigned cpu, struct space *s, gfn_t gfn)
+{
+	const struct tlb_entry *t = &cpus[cpu].tlb[gfn.n % TLB_ENTRIES];
+
+	if (cpus[cpu].inside != s || !t->valid || t->s != s || t->gfn != gfn.n)
+		return MFN_NONE;
+	return MFN(t->mfn);
+}
+
 bool guest_read_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value)
 {
-	uint64_t gfn = gpa >> PAGE_SHIFT;
-	const struct tlb_entry *t = &cpus[cpu].tlb[gfn % TLB_ENTRIES];
+	mfn_t mfn = guest_remembers(cpu, s, gfn_of_addr(gpa));
 
-	if (cpus[cpu].inside != s || !t->valid || t->s != s || t->gfn != gfn)
+	if (!mfn_valid(mfn))
 		return false;
-	*value = *(uint64_t *)((uint8_t *)env_frame(MFN(t->mfn)) + gpa % PAGE_SIZE);
+	*value = *(uint64_t *)((uint8_t *)env_frame(mfn) + gpa % PAGE_SIZE);
 	return true;
 }
 

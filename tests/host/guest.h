@@ -27,7 +27,9 @@ enum mm_verdict guest_walk_write(unsigned cpu, struct space *s, uint64_t gpa, ui
  * fault.
  */
 bool guest_write_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value);
-/* The same for a read, by any translation that the CPU remembers. */
+/* The same for a read. */
+bool guest_read_quick(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value);
+/* By a translation that the CPU remembers, and no other. */
 bool guest_read_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value);
 
 /* A guest gives pages back, and goes on for as long as it is told to. */
@@ -53,6 +55,9 @@ static inline uint64_t balloon_in(struct space *s, const gfn_t *gfns, uint64_t n
 	while (again);
 	return done;
 }
+
+/* The frame by which a CPU in guest mode in s remembers that page; MFN_NONE if by none. */
+mfn_t guest_remembers(unsigned cpu, struct space *s, gfn_t gfn);
 
 /* Whether that CPU is in guest mode in s, and its exits so far. */
 bool guest_inside(unsigned cpu, struct space *s);

@@ -53,7 +53,7 @@ extern struct run run;
  */
 struct worth {
 	uint64_t merges, given_up, breaks, take_overs, waits, strikes, joined, moved, splits,
-	    larges, passed, compressed, expansions, worth_it, busy, whole, alike;
+	    larges, passed, compressed, expansions, worth_it, busy, whole, alike, of_two;
 	uint64_t audits,
 	    saved_changed; /* of the audits: found another number of saved pages than the one before */
 };
