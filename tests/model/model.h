@@ -4,6 +4,7 @@
  *
  *	any.h	what they draw at random
  *	ops.c	random operations, made on a space and on a flat array of bytes
+ *	strike.c	what guests do between the steps of an operation
  *	shape.c	what a region of small leaves can become
  *	log.c	what each step answered; the same stream on another format is compared with it
  *	model.c	worlds, seeds, and which formats must be alike
@@ -67,8 +68,14 @@ void model_failed(const char *what) __attribute__((noreturn));
 /* ---- ops.c ---- */
 
 void twins_start(void);
-void twin_step(void);                    /* one random operation */
-void twins_finish(void);                 /* check every byte, then destroy all */
+void twin_step(void);            /* one random operation */
+void twins_finish(void);         /* check every byte, then destroy all */
+void twin_write(struct twin *t); /* a random write by a guest */
+/* A guest was answered so when it wrote v there: the answer must be right, and the array follows. */
+void twin_wrote(struct twin *t, uint64_t page, uint64_t at, uint64_t v, enum mm_verdict r);
+
+/* ---- strike.c ---- */
+
 void twins_strike(enum env_point point); /* for host_on_point */
 void twins_kick(unsigned cpu);           /* for host_on_kick */
 
