@@ -12,7 +12,7 @@
  *	store		the owner's p2m lock (store.c)
  *	others		who allocated it
  *
- *	       fund_take          index_promote
+ *	       fund_take       index_insert_shared
  *	free ------------> private ------------> shared
  *	  ^ \  fund_give      |   index_take_over  |
  *	  |  <----------------+ <------------------+

@@ -356,12 +356,6 @@ void index_insert_shared(mfn_t mfn, uint32_t fingerprint, uint16_t group, uint32
 	index_unlock(c);
 }
 
-void index_promote(mfn_t mfn, uint16_t group, uint32_t references)
-{
-	ASSERT(frame_flag(frame_at(mfn), FRAME_INDEXED));
-	index_insert_shared(mfn, index_fingerprint(frame_at(mfn)), group, references);
-}
-
 /*
  * Only the owner puts a frame in, and it holds its p2m lock here: so a flag that
  * is clear stays clear, and the chain's lock need not be taken to see it.

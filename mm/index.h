@@ -101,9 +101,6 @@ bool index_insert_hint(mfn_t mfn, uint32_t fingerprint, uint16_t group);
  */
 void index_insert_shared(mfn_t mfn, uint32_t fingerprint, uint16_t group, uint32_t references);
 
-/* The same for a hint, which keeps its fingerprint. */
-void index_promote(mfn_t mfn, uint16_t group, uint32_t references);
-
 /* Take a private frame's hint out, if there is one. Call before a frame with
  * FRAME_INDEXED is freed or changes its owner. */
 void index_remove(mfn_t mfn);

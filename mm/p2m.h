@@ -168,7 +168,7 @@ void p2m_allow_exec(uint64_t *e);
  * The protected private frame of gfn is about to become a shared one with this leaf as its
  * first mapping: the leaf says PTE_SW_SHARED, the counters and the funding follow. The
  * frame record is not touched: at once, under the same p2m lock, call
- * index_promote or index_insert_shared (references >= 1, this leaf's included). False, and
+ * index_insert_shared (references >= 1, this leaf's included). False, and
  * nothing changed: invariant 11 forbids it.
  */
 bool p2m_share(struct space *s, gfn_t gfn, mfn_t mfn) must_check;

@@ -6,8 +6,7 @@
  * The hypervisor runs with interrupts off (see kernel/machine.h), and no
  * interrupt handler takes a lock, so there is no irq-saving form.
  *
- * Lock order (outer to inner); mm/lock_order.c asserts it per CPU:
- *	domain list -> p2m locks, by ascending domain id -> index bucket -> free list
+ * The order of the memory core's locks is in mm/lock_order.h, and asserted for each CPU.
  */
 #ifndef MM_LEAF_LOCK_H
 #define MM_LEAF_LOCK_H

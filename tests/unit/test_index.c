@@ -244,14 +244,14 @@ static void stale(void **state)
 	check_counts(0, 0);
 }
 
-/* A hint promoted: shared, owned by the group, counted, found by other domains of the group. */
+/* A hint becomes shared, owned by the group, counted, found by other domains of the group. */
 static void promote(void **state)
 {
 	struct index_found found;
 
 	(void)state;
 	index_insert_hint(private_frame(5, 3), 7, 2);
-	index_promote(MFN(5), 2, 2);
+	index_insert_shared(MFN(5), 7, 2, 2);
 	found = index_lookup_shared(7, 2);
 	assert_int_equal(found.n, 1);
 	assert_true(found.match[0].shared);
