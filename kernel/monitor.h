@@ -52,7 +52,7 @@ const struct verb *monitor_nearest(const char *name);
 bool monitor_fail(struct run *r, const char *fmt, ...) printf_like(2, 3);
 /* The domain that a word names; NULL after a complaint. */
 struct domain *monitor_domain(struct run *r, const char *word);
-/* A decimal number; false after a complaint. */
+/* A decimal number below 2^32; false after a complaint. */
 bool monitor_number(struct run *r, const char *word, const char *what, uint64_t *n);
 /* Enough for this turn: a slow serial line makes every line of output dear. */
 bool monitor_turn_over(void);

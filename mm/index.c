@@ -276,7 +276,7 @@ bool index_take_over(mfn_t mfn, domid_t owner, gfn_t gfn)
 
 	ASSERT(frame_kind(f) == FRAME_SHARED);
 	ASSERT(gfn.n < GFN_LIMIT);
-	/* A no needs no lock: what leaves at this moment leaves the next writer alone. */
+	/* A no needs no lock. Two who both see two of them both copy, and who puts last frees the frame. */
 	if (atomic_load_explicit(&f->slot, memory_order_relaxed) > 1)
 		return false;
 	c = index_lock(index_fingerprint(f));

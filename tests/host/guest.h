@@ -27,7 +27,7 @@ enum mm_verdict guest_walk_write(unsigned cpu, struct space *s, uint64_t gpa, ui
  * fault.
  */
 bool guest_write_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t value);
-/* The same for a read. */
+/* The same for a read: it walks the tables if it must, and sets accessed flags. */
 bool guest_read_quick(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value);
 /* By a translation that the CPU remembers, and no other. */
 bool guest_read_cached(unsigned cpu, struct space *s, uint64_t gpa, uint64_t *value);

@@ -119,10 +119,14 @@ class Watch:
         return told
 
     def power_off(self, names):
+        self.end(names, "poweroff")
+
+    def end(self, names, how):
+        """Each is asked, through xenstore, to power off or to reboot, and does."""
         for name in names:
-            self.ask(f"shutdown {name}")
+            self.ask(f"reboot {name}" if how == "reboot" else f"shutdown {name}")
         self.ask("wait all 100")
-        self.trouble += [f"{n}: ended with {self.guest(n).ended}" for n in names if self.guest(n).ended != "poweroff"]
+        self.trouble += [f"{n}: ended with {self.guest(n).ended}" for n in names if self.guest(n).ended != how]
 
     def exits(self, names):
         for name in names:
@@ -207,8 +211,8 @@ def reclaimed(names, neighbour, by):
 
 
 def packed(name, pages):
-    """A check for Case: most of what the guest does not use at this moment is compressed; a round later at least so many pages have come back, and all
-    is as it was: the guest compares what it reads."""
+    """A check for Case: most of what the guest does not use at this moment is compressed; two rounds later at least so many pages have come back, and all
+    is as it was: the guest compares what it reads. It knows a SysRq, and reboots when it is asked to."""
     def live(w):
         w.user_space([name], {name: 1})
         w.work([name], 1)
@@ -220,7 +224,9 @@ def packed(name, pages):
             w.trouble.append(f"{before['pages']} pages were compressed and {back} came back: at least {2 * pages} and {pages} are expected")
         w.work([name], 2)
         w.audit()
-        w.power_off([name])
+        w.ask(f"sysrq {name} h")
+        w.until([name], lambda g: any("sysrq: HELP" in line for line in g.lines), "the kernel's answer to a SysRq")
+        w.end([name], "reboot")
     return watched([name], live)
 
 

@@ -14,6 +14,7 @@ class Report:
         self.part = part
         self.passed = self.failed = 0
         self.failures = []
+        self.skipped = []
         self.start = time.monotonic()
         print("KTAP version 1", flush=True)
 
@@ -34,6 +35,8 @@ class Report:
         """Print the plan and the sum; returns the exit status."""
         seconds = time.monotonic() - self.start
         print(f"1..{self.passed + self.failed}")
+        for name in self.skipped:
+            print(f"# skipped: {name}")
         for name in self.failures:
             print(f"# failed: {name}")
         folder = BUILD / "results"
