@@ -148,7 +148,7 @@ def judge_outcome(guest, outcome, heard):
     kind, _, words = outcome.partition(": ")
     if kind == "any":
         return []
-    ends = {"crash": "crash", "itself": "crash", "poweroff": "poweroff", "alive": None}
+    ends = {"crash": "crash", "itself": "crash", "poweroff": "poweroff", "reboot": "reboot", "alive": None}
     if kind == "fails":  # a test of a test
         said = any(words in f for f in guest.failures)
         return [] if said else [f"{guest.name}: should have failed with `{words}` and did not notice"]
