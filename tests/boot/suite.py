@@ -81,7 +81,7 @@ def another_kernel(package, release):
 # Groups of their own: they need what `make linux` makes, and take minutes. `linux` is part of `make test` on QEMU.
 LINUX = [
     debian("four Debian guests", "linux.cfg", DEBIAN, 192, 144, [shell_answers("deb-2"), shares_as_the_oracle(list(DEBIAN))],
-           group="linux", machines=QEMU, memory=1024, timeout=900),  # 130 s where nothing else runs
+           group="linux", machines=QEMU, memory=1024, timeout=900),  # 150 s where nothing else runs
     debian("a Debian guest on VT-x", "linux-one.cfg", {"deb-1": 1}, 128, 96, [shell_answers("deb-1")], rounds=1,
            group="linux", machines=BOCHS, smp=1, memory=256, timeout=1800),
 
