@@ -6,8 +6,8 @@ import re
 from .overcommit import audited
 
 SERVED = re.compile(r"^# cache served=(\d+) found=(\d+) pages=(\d+)")
-SETTLE_S = 40     # of the machine's own clock, at the most
-STEADY = 3        # looks, a second apart, in which nobody's memory changes by more than
+SETTLE_S = 60     # of the machine's own clock, at the most
+STEADY = 10       # looks, a second apart (20 rounds in tax.cfg's case), in which nobody's memory changes by more than
 WITHIN = 0.02     # this part
 MEASURED = 4      # reports of the busy guest
 GAIN = 1.3        # ESX's paper: more than 30 % between tau 0 and 0.75
@@ -28,14 +28,14 @@ def steady(seen):
 
 
 def settled(session, trouble, what):
-    """Wait until memory moves no more. Returns how many seconds that took."""
+    """Wait until memory moves no more. Returns how many seconds passed until it moved for the last time."""
     seen = []
     for second in range(SETTLE_S):
         session.command("sleep 1000")
         _, domains = look(session)
         seen.append({name: row["memory"] for name, row in domains.items()})
         if steady(seen):
-            return second
+            return second - STEADY
     trouble.append(f"{what}: memory still moved after {SETTLE_S} s: {seen[-STEADY:]}")
     return SETTLE_S
 
